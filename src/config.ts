@@ -2,11 +2,15 @@
  * The only reader of the environment. Parsed once by a composition root and passed down; nothing else looks at
  * `process.env`. The names are the contract of `npm start` (docs/start.md).
  */
-import { resolve } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { delimiter, join, resolve } from 'node:path';
 import process from 'node:process';
 
 /** Everything that can be set from outside. */
 export interface Config {
+  /** Address that the API and the proxy listen on. Loopback, unless a container's own network does the fencing. */
+  readonly host: string;
   /** API port; 0 picks any. */
   readonly port: number;
   /** Where all state lives. */
@@ -30,6 +34,52 @@ export interface Config {
   readonly modelRetry: { readonly attempts: number; readonly baseMs: number };
 }
 
+/** Where two processes meet to pass token previews on: fits both `server.listen` and `net.connect`. */
+export type BusAddress = { readonly path: string } | { readonly host: string; readonly port: number };
+
+/**
+ * What the API and the workers are told: the settings less the upstream model's, which only the proxy may know, plus
+ * where the other processes are. The supervisor sets these; who runs roles by hand sets them himself.
+ */
+export interface RoleConfig extends Omit<Config, 'model' | 'temporal'> {
+  readonly temporal: Config['temporal'] & {
+    readonly address: string;
+    /** For links only; undefined where nobody said. */
+    readonly uiUrl: string | undefined;
+  };
+  readonly proxy: {
+    readonly url: string;
+    /** Signs session tokens. Shared by API, workers and proxy. */
+    readonly tokenSecret: string;
+  };
+  readonly bus: BusAddress;
+}
+
+/** What the credential proxy is told. Nobody else is told the upstream's key. */
+export interface ProxyConfig {
+  readonly host: string;
+  readonly port: number;
+  readonly dataDir: string;
+  readonly upstream: Config['model'];
+  readonly tokenSecret: string;
+}
+
+/** What the bundled scripted model is told. */
+export interface ModelConfig {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Where foreign tools are looked for and kept. */
+export interface ToolPlaces {
+  /** The folders of PATH. */
+  readonly searchPath: readonly string[];
+  /** Outside of any project, because what is in it takes minutes to build. */
+  readonly cacheDir: string;
+  /** Environment for building tools: the caller's, less the secrets. */
+  readonly env: NodeJS.ProcessEnv;
+}
+
 /** A setting has a value that cannot be used. The message names the variable. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
@@ -37,11 +87,13 @@ export class ConfigError extends Error {
 
 /** Reads the configuration from environment variables. Throws ConfigError on a bad value. */
 export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
+  onlyWhatThisVersionCan(env);
   return Object.freeze({
-    port: wholeNumber(env, 'PORT', 8787, 0),
+    host: text(env, 'DROVER_HOST') ?? '127.0.0.1',
+    port: portNumber(env, 'PORT', 8787),
     dataDir: resolve(env['DROVER_DATA_DIR'] ?? '.drover'),
-    apiKey: text(env, 'DROVER_API_KEY'),
-    model: { apiKey: text(env, 'ANTHROPIC_API_KEY'), baseUrl: text(env, 'ANTHROPIC_BASE_URL') },
+    apiKey: text(env, 'DROVER_API_KEY') ?? secretFile(env, 'DROVER_API_KEY_FILE'),
+    model: { apiKey: text(env, 'ANTHROPIC_API_KEY'), baseUrl: url(env, 'ANTHROPIC_BASE_URL') },
     temporal: {
       address: text(env, 'TEMPORAL_ADDRESS'),
       namespace: text(env, 'TEMPORAL_NAMESPACE') ?? 'drover',
@@ -58,6 +110,107 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   });
 }
 
+/** Reads what an API or worker process is told. Throws ConfigError where a part is missing. */
+export function readRoleConfig(env: NodeJS.ProcessEnv = process.env): RoleConfig {
+  const { model: _, temporal, ...rest } = readConfig(env);
+  return Object.freeze({
+    ...rest,
+    temporal: {
+      ...temporal,
+      address: required('TEMPORAL_ADDRESS', temporal.address),
+      uiUrl: text(env, 'DROVER_TEMPORAL_UI_URL'),
+    },
+    proxy: {
+      url: required('DROVER_PROXY_URL', url(env, 'DROVER_PROXY_URL')),
+      tokenSecret: tokenSecret(env),
+    },
+    bus: busAddress(env),
+  });
+}
+
+/** Reads what the credential proxy is told. Throws ConfigError where a part is missing. */
+export function readProxyConfig(env: NodeJS.ProcessEnv = process.env): ProxyConfig {
+  const { host, dataDir, model } = readConfig(env);
+  return Object.freeze({
+    host,
+    port: portNumber(env, 'DROVER_PROXY_PORT', 8789),
+    dataDir,
+    upstream: model,
+    tokenSecret: tokenSecret(env),
+  });
+}
+
+/** Reads what the scripted model is told. */
+export function readModelConfig(env: NodeJS.ProcessEnv = process.env): ModelConfig {
+  return Object.freeze({ host: readConfig(env).host, port: portNumber(env, 'DROVER_MODEL_PORT', 8790) });
+}
+
+/** Reads where foreign tools are looked for and kept. */
+export function readToolPlaces(env: NodeJS.ProcessEnv = process.env): ToolPlaces {
+  const cache = text(env, 'XDG_CACHE_HOME') ?? join(text(env, 'HOME') ?? homedir(), '.cache');
+  return {
+    searchPath: (env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== ''),
+    cacheDir: join(cache, 'drover', 'bin'),
+    env: Object.fromEntries(Object.entries(env).filter(([name]) => !isSecretName(name))),
+  };
+}
+
+/** The environment of this process, with some names set otherwise: for a composition root that starts others. */
+export function environment(overrides: Readonly<Record<string, string | undefined>> = {}): NodeJS.ProcessEnv {
+  return { ...process.env, ...overrides };
+}
+
+/** Whether a variable with this name may hold a secret; the path of a file that holds one is none. */
+export function isSecretName(name: string): boolean {
+  return (
+    /(KEY|SECRET|TOKEN|PASSWORD|CREDENTIAL|DATABASE_URL|ANTHROPIC)/i.test(name) && !name.endsWith('_FILE')
+  );
+}
+
+function onlyWhatThisVersionCan(env: NodeJS.ProcessEnv): void {
+  if (oneOf(env, 'DROVER_ENGINE', ['temporal', 'log']) === 'log') {
+    throw new ConfigError('DROVER_ENGINE: this version has the temporal engine only');
+  }
+  if (text(env, 'DATABASE_URL') !== undefined) {
+    throw new ConfigError('DATABASE_URL: this version keeps its records in SQLite only; unset it');
+  }
+}
+
+function required(name: string, value: string | undefined): string {
+  if (value === undefined)
+    throw new ConfigError(`${name}: not set, and this command needs it (npm start sets it by itself)`);
+  return value;
+}
+
+function tokenSecret(env: NodeJS.ProcessEnv): string {
+  return required('DROVER_PROXY_SECRET_FILE', secretFile(env, 'DROVER_PROXY_SECRET_FILE'));
+}
+
+/** Secrets travel between our processes as the path of a 0600 file: an environment is readable for longer and by more. */
+function secretFile(env: NodeJS.ProcessEnv, name: string): string | undefined {
+  const path = text(env, name);
+  if (path === undefined) return undefined;
+  let value: string;
+  try {
+    value = readFileSync(path, 'utf8').trim();
+  } catch (error) {
+    throw new ConfigError(
+      `${name}: cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
+  if (value === '') throw new ConfigError(`${name}: ${path} is empty`);
+  return value;
+}
+
+function busAddress(env: NodeJS.ProcessEnv): BusAddress {
+  const raw = required('DROVER_BUS', text(env, 'DROVER_BUS'));
+  if (raw.startsWith('unix:')) return { path: raw.slice('unix:'.length) };
+  const tcp = /^tcp:\/\/(?<host>[^:/]+):(?<port>\d+)$/.exec(raw)?.groups;
+  if (tcp?.['host'] === undefined)
+    throw new ConfigError(`DROVER_BUS: expected unix:/path or tcp://host:port, got "${raw}"`);
+  return { host: tcp['host'], port: Number(tcp['port']) };
+}
+
 function text(env: NodeJS.ProcessEnv, name: string): string | undefined {
   const value = env[name]?.trim();
   return value === '' ? undefined : value;
@@ -67,7 +220,23 @@ function wholeNumber(env: NodeJS.ProcessEnv, name: string, fallback: number, lea
   const raw = text(env, name);
   if (raw === undefined) return fallback;
   const value = Number(raw);
-  if (!Number.isInteger(value) || value < least) throw new ConfigError(`${name}: expected a whole number of at least ${least}, got "${raw}"`);
+  if (!Number.isInteger(value) || value < least)
+    throw new ConfigError(`${name}: expected a whole number of at least ${least}, got "${raw}"`);
+  return value;
+}
+
+function url(env: NodeJS.ProcessEnv, name: string): string | undefined {
+  const value = text(env, name);
+  // The value itself stays out of the message: a URL may hold a password.
+  if (value !== undefined && !/^https?:$/.test(URL.parse(value)?.protocol ?? '')) {
+    throw new ConfigError(`${name}: expected a URL that begins with http:// or https://`);
+  }
+  return value;
+}
+
+function portNumber(env: NodeJS.ProcessEnv, name: string, fallback: number): number {
+  const value = wholeNumber(env, name, fallback, 0);
+  if (value > 65_535) throw new ConfigError(`${name}: ${value} is no port`);
   return value;
 }
 
@@ -75,6 +244,7 @@ function oneOf<T extends string>(env: NodeJS.ProcessEnv, name: string, allowed: 
   const raw = text(env, name);
   if (raw === undefined) return undefined;
   const found = allowed.find((value) => value === raw);
-  if (found === undefined) throw new ConfigError(`${name}: expected one of ${allowed.join(', ')}, got "${raw}"`);
+  if (found === undefined)
+    throw new ConfigError(`${name}: expected one of ${allowed.join(', ')}, got "${raw}"`);
   return found;
 }

@@ -4,7 +4,17 @@ const ALPHABET = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz';
 const WIDTH = 22;
 
 /** The prefixes in use. */
-export type IdPrefix = 'agent' | 'env' | 'sesn' | 'sevt' | 'sthr' | 'req' | 'hand' | 'wrkspc' | 'msg' | 'toolu';
+export type IdPrefix =
+  | 'agent'
+  | 'env'
+  | 'sesn'
+  | 'sevt'
+  | 'sthr'
+  | 'req'
+  | 'hand'
+  | 'wrkspc'
+  | 'msg'
+  | 'toolu';
 
 /** Turns a UUID into an id of the wire's form. Pure, so that workflow code can use it with its own `uuid4()`. */
 export function toId(prefix: IdPrefix, uuid: string): string {

@@ -1,0 +1,34 @@
+/** What workflow code may call: plain JSON in and out, small, and no content that the log already has. */
+import type { Draft } from '../src/log.ts';
+
+/** Drafts that a carrier holds. */
+export interface Carrier {
+  readonly drafts: readonly Draft[];
+}
+
+/** A hand, as plain JSON. */
+export interface Hand {
+  readonly id: string;
+  readonly kind: string;
+}
+
+/** The remote activities of a session. Their inputs carry drafts that ride into the log with the scheduling. */
+export interface SessionActivities {
+  /** One model request: reads the log up to `spanId`, answers what the model produced. */
+  brain(input: Carrier & { readonly sessionId: string; readonly spanId: string }): Promise<Carrier>;
+  /** Makes the session's hand. */
+  provision(
+    input: Carrier & { readonly sessionId: string; readonly network: 'none' | 'open' },
+  ): Promise<Carrier>;
+  /** Runs one tool call in the hand; the call's input is read from the log. */
+  execute(
+    input: Carrier & { readonly sessionId: string; readonly callId: string; readonly hand: Hand },
+  ): Promise<Carrier>;
+  /** Frees the hand. */
+  release(input: { readonly hand: Hand }): Promise<void>;
+}
+
+/** The local activity that makes what the workflow itself decided durable: a marker in the history. */
+export interface RecordActivity {
+  record(input: Carrier): Promise<Carrier>;
+}

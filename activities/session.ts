@@ -1,0 +1,191 @@
+/**
+ * The activities of a session: they bind the ports to Temporal's heartbeats, cancellation and retries. What they
+ * answer is the carrier of the events that they produced. An attempt may be the second one after a killed worker:
+ * every effect here is safe to repeat.
+ */
+import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
+import { InterruptedError, type Brain } from '../src/brain.ts';
+import { handKey } from '../src/hand-key.ts';
+import { HandGoneError, type HandRef, type Hands, type ToolOutcome } from '../src/hands.ts';
+import type { Body, Draft, Entry } from '../src/log.ts';
+import { INTERRUPTED } from '../src/loop.ts';
+import type { PreviewSender } from '../src/previews.ts';
+import type { Sessions } from '../src/session.ts';
+import type { ResultBlock } from '../src/wire/event.ts';
+import type { Carrier, RecordActivity, SessionActivities } from './contract.ts';
+
+/** What the activities are made of. */
+export interface ActivityDeps {
+  readonly sessions: Sessions;
+  readonly brain: Brain;
+  readonly hands: Hands;
+  readonly previews: PreviewSender;
+  /** Keeps what is too heavy for the history. */
+  readonly pack: (sessionId: string, drafts: readonly Draft[]) => Promise<Draft[]>;
+  readonly newId: () => string;
+}
+
+const HEARTBEAT_MS = 1000;
+/** Short operations end before it would be worth following the log for an interrupt. */
+const WATCH_AFTER_MS = 100;
+
+/** Makes the activities. */
+export function createActivities(deps: ActivityDeps): SessionActivities & RecordActivity {
+  const { sessions, brain, hands, previews, pack, newId } = deps;
+
+  return {
+    async brain({ sessionId, spanId }) {
+      const entries = await sessions.getEvents(sessionId, { throughId: spanId });
+      const drafts = await underWatch(sessions, sessionId, (signal) =>
+        brain.think({
+          sessionId,
+          spanId,
+          entries,
+          newId,
+          signal,
+          preview: (frame) => previews.send({ sessionId, spanId, frame }),
+        }),
+      );
+      return { drafts: await pack(sessionId, drafts) };
+    },
+
+    async provision({ sessionId, network }) {
+      const { attempt, activityId } = Context.current().info;
+      try {
+        const key = handKey(sessionId, activityId);
+        const hand = await underWatch(sessions, sessionId, (signal) =>
+          hands.provision(key, { network }, { signal }),
+        );
+        return carrier({ id: newId(), type: 'x.hand_provisioned', hand });
+      } catch (error) {
+        if (error instanceof CancelledFailure || attempt < 3) throw error;
+        const reason = error instanceof InterruptedError ? 'interrupted' : messageOf(error);
+        return carrier({ id: newId(), type: 'x.hand_failed', reason });
+      }
+    },
+
+    async execute({ sessionId, callId, hand }) {
+      const call = callOf(await sessions.getEvents(sessionId, { throughId: callId }), callId);
+      try {
+        const outcome = await underWatch(sessions, sessionId, (signal) =>
+          hands.execute(hand, call, { signal }),
+        );
+        return { drafts: await pack(sessionId, [resultDraft(newId(), callId, outcome)]) };
+      } catch (error) {
+        if (error instanceof InterruptedError)
+          return { drafts: [resultDraft(newId(), callId, textOutcome(INTERRUPTED))] };
+        if (!(error instanceof HandGoneError)) throw error;
+        return { drafts: lostHand(newId, callId, hand, error.message) };
+      }
+    },
+
+    async release({ hand }) {
+      await hands.release(hand);
+    },
+
+    async record(input) {
+      return input;
+    },
+  };
+}
+
+/**
+ * Runs an operation with heartbeats. Its signal aborts with an InterruptedError when the user interrupts: the log
+ * itself says so, which is quicker than Temporal's cancellation (that one rides on heartbeats) and is backed by it.
+ */
+async function underWatch<T>(
+  sessions: Sessions,
+  sessionId: string,
+  run: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const context = Context.current();
+  const controller = new AbortController();
+  const over = new AbortController();
+  const beat = setInterval(() => context.heartbeat(), HEARTBEAT_MS);
+  const onCancel = (): void => {
+    const reason: unknown = context.cancellationSignal.reason;
+    controller.abort(isUsersWish(reason) ? new InterruptedError('cancelled') : reason);
+  };
+  if (context.cancellationSignal.aborted) onCancel();
+  context.cancellationSignal.addEventListener('abort', onCancel, { once: true });
+  const watch = setTimeout(() => {
+    abortOnInterrupt(sessions, sessionId, { controller, over: over.signal }).catch((error: unknown) => {
+      context.log.warn('the log could not be followed; an interrupt will take longer', {
+        error: messageOf(error),
+      });
+    });
+  }, WATCH_AFTER_MS);
+  try {
+    return await run(controller.signal);
+  } finally {
+    over.abort();
+    clearInterval(beat);
+    clearTimeout(watch);
+    context.cancellationSignal.removeEventListener('abort', onCancel);
+  }
+}
+
+interface Watch {
+  readonly controller: AbortController;
+  readonly over: AbortSignal;
+}
+
+async function abortOnInterrupt(
+  sessions: Sessions,
+  sessionId: string,
+  { controller, over }: Watch,
+): Promise<void> {
+  const { entries } = await sessions.follow(sessionId, over);
+  const { loop } = await sessions.getSession(sessionId);
+  if (loop.interrupts.length > 0 || loop.status === 'terminated')
+    return controller.abort(new InterruptedError('interrupted'));
+  for await (const fresh of entries) {
+    if (fresh.some(isEndingEvent)) return controller.abort(new InterruptedError('interrupted'));
+  }
+}
+
+function isEndingEvent({ event }: Entry): boolean {
+  return event.type === 'user.interrupt' || event.type === 'session.status_terminated';
+}
+
+/** A worker that shuts down or lost its claim must not pass for a user's interrupt: another attempt takes over. */
+function isUsersWish(reason: unknown): boolean {
+  return reason instanceof CancelledFailure && reason.message === 'CANCELLED';
+}
+
+function callOf(
+  entries: readonly Entry[],
+  callId: string,
+): { id: string; name: string; input: Record<string, unknown> } {
+  const event = entries.findLast(({ event }) => event.id === callId)?.event;
+  if (event?.type !== 'agent.tool_use')
+    throw ApplicationFailure.nonRetryable(`the log has no tool call ${callId}`);
+  return { id: callId, name: event.name, input: event.input };
+}
+
+function resultDraft(id: string, callId: string, { content, isError }: ToolOutcome): Draft {
+  const blocks = [...content] as ResultBlock[];
+  return {
+    event: { id, type: 'agent.tool_result', tool_use_id: callId, content: blocks, is_error: isError },
+  };
+}
+
+function lostHand(newId: () => string, callId: string, hand: HandRef, reason: string): Draft[] {
+  const text = `The sandbox was lost while the tool ran: ${reason} What the tool had done by then is unknown. The next call gets a fresh sandbox.`;
+  return [
+    resultDraft(newId(), callId, textOutcome(text)),
+    { event: { id: newId(), type: 'x.hand_lost', hand_id: hand.id, reason } },
+  ];
+}
+
+function textOutcome(text: string): ToolOutcome {
+  return { content: [{ type: 'text', text }], isError: true };
+}
+
+function carrier(event: Body): Carrier {
+  return { drafts: [{ event }] };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

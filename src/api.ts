@@ -1,0 +1,98 @@
+/** Composition root of the API process: HTTP on one side; Temporal, records and blobs on the other. */
+import Anthropic from '@anthropic-ai/sdk';
+import { createAdaptorServer } from '@hono/node-server';
+import { Client } from '@temporalio/client';
+import { once } from 'node:events';
+import { Server } from 'node:http';
+import { join } from 'node:path';
+import { createFolderBlobs } from './blobs/folder.ts';
+import type { RoleConfig } from './config.ts';
+import { createApp } from './http/app.ts';
+import { hashApiKey } from './http/auth.ts';
+import { createClock } from './http/clock.ts';
+import { mountSessions } from './http/routes/sessions.ts';
+import { createLogger } from './log-line.ts';
+import { receivePreviews } from './previews/socket.ts';
+import { createTokens } from './proxy/token.ts';
+import { DEFAULT_WORKSPACE_ID } from './records.ts';
+import { openSqliteRecords } from './records/sqlite.ts';
+import { createTemporalSessions } from './session/temporal.ts';
+import type { Role } from './supervisor/role.ts';
+import { startSweeper } from './sweeper.ts';
+import { connectTemporal } from './temporal-server/connection.ts';
+import type { ModelInfo } from './wire/model.ts';
+
+/** Whose name the API's own questions to the proxy carry. */
+const API_SUBJECT = 'api';
+
+/** Starts the API. It is ready to serve when this resolves. */
+export async function runApi(config: RoleConfig): Promise<Role> {
+  const log = createLogger('api');
+  const records = await openSqliteRecords(join(config.dataDir, 'drover.db'));
+  if (config.apiKey !== undefined) await records.apiKeys.add(hashApiKey(config.apiKey), DEFAULT_WORKSPACE_ID);
+  const connection = await connectTemporal(config.temporal.address);
+  const client = new Client({ connection, namespace: config.temporal.namespace });
+  const blobs = createFolderBlobs(join(config.dataDir, 'blobs'));
+  const sessions = createTemporalSessions({ client, blobs, taskQueue: config.temporal.taskQueue });
+  const previews = await receivePreviews(config.bus);
+  const sweeper = startSweeper({ records, sessions, log });
+  const now = createClock();
+  const settings = {
+    modelAttempts: config.modelRetry.attempts,
+    modelRetryBaseMs: config.modelRetry.baseMs,
+    provision: config.provision,
+  };
+  const app = createApp({
+    records,
+    now,
+    models: modelLister(config),
+    logger: {
+      error: (message, { error, ...fields }) =>
+        log.error(message, { ...(fields as Record<string, string>), error: describe(error) }),
+    },
+    health: async () => {
+      await connection.workflowService.getSystemInfo({});
+      return { ok: true };
+    },
+    mount: (app) => mountSessions(app, { records, sessions, previews, now, settings }),
+  });
+  const server = createAdaptorServer({ fetch: app.fetch, overrideGlobalObjects: false });
+  if (!(server instanceof Server)) throw new TypeError('expected a plain HTTP server');
+  server.listen(config.port, config.host);
+  await once(server, 'listening');
+  const address = server.address();
+  const port = typeof address === 'object' && address ? address.port : config.port;
+  log.info('listening', { port });
+
+  return {
+    info: { port },
+    async close() {
+      sweeper.stop();
+      server.close();
+      server.closeIdleConnections();
+      // Streams never end by themselves; their clients open them again somewhere else.
+      setTimeout(() => server.closeAllConnections(), 500).unref();
+      await once(server, 'close');
+      await previews.close();
+      await connection.close();
+      await records.close();
+    },
+  };
+}
+
+/** Asks the upstream, through the proxy, which models there are. */
+function modelLister(config: RoleConfig): () => Promise<readonly ModelInfo[]> {
+  const tokens = createTokens(config.proxy.tokenSecret);
+  const client = new Anthropic({ baseURL: config.proxy.url, apiKey: 'by-proxy', maxRetries: 1 });
+  return async () => {
+    const authorization = `Bearer ${await tokens.mint({ sessionId: API_SUBJECT })}`;
+    const models: ModelInfo[] = [];
+    for await (const model of client.models.list({ limit: 1000 }, { headers: { authorization } }))
+      models.push(model);
+    return models;
+  };
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

@@ -1,0 +1,35 @@
+/**
+ * Port: the brain. It is given the log up to a moment and answers what the model made of it, as events. It keeps
+ * nothing between two calls, knows no hand and no engine, and holds no credential: its client talks to the
+ * credential proxy.
+ */
+import type { Draft, Entry } from './log.ts';
+import type { Preview } from './wire/event.ts';
+
+/** One model request. */
+export interface Thought {
+  readonly sessionId: string;
+  /** The `span.model_request_start` that this request belongs to: the last of `entries`. */
+  readonly spanId: string;
+  readonly entries: readonly Entry[];
+  /** Gives out event ids. */
+  readonly newId: () => string;
+  /** Shows what is being made; best effort, must not throw. */
+  readonly preview: (frame: Preview) => void;
+  /** Aborted with an `InterruptedError` when the user interrupts; with anything else when the caller gives up. */
+  readonly signal: AbortSignal;
+}
+
+/** The reason of an abort that the user asked for. */
+export class InterruptedError extends Error {
+  override readonly name = 'InterruptedError';
+}
+
+/** The port. Implementation: `brain/claude.ts`. */
+export interface Brain {
+  /**
+   * Makes one model request. Answers its events, the last of which is the `span.model_request_end`; failures of the
+   * model and interruptions are answers too. Throws only when the signal aborts for another reason.
+   */
+  think(thought: Thought): Promise<readonly Draft[]>;
+}

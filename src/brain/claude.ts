@@ -1,0 +1,227 @@
+/** The brain on the Messages API, through the official SDK. Its retries are off: the loop is the only one that retries. */
+import Anthropic from '@anthropic-ai/sdk';
+import type {
+  BetaContentBlock,
+  BetaMessage,
+  BetaRawMessageStreamEvent,
+} from '@anthropic-ai/sdk/resources/beta/messages/messages';
+import { InterruptedError, type Brain, type Thought } from '../brain.ts';
+import { NO_USAGE, type Draft, type Extra, type ModelOutcome } from '../log.ts';
+import type { EventBody, SpanUsage, TextBlock } from '../wire/event.ts';
+import { toFailure } from './failure.ts';
+import { agentOf, toRequest } from './request.ts';
+import { toolboxOf, type Toolbox } from './tools.ts';
+
+/** What the brain is made of. */
+export interface ClaudeBrainDeps {
+  /** Where model requests go: the credential proxy. */
+  readonly baseUrl: string;
+  /** Gives the short-lived token that the proxy knows a session by. */
+  readonly tokenFor: (sessionId: string) => Promise<string>;
+  /** A stream that is silent for so long is given up. */
+  readonly silenceMs?: number;
+}
+
+const DEFAULT_SILENCE_MS = 180_000;
+
+/** Makes the brain. */
+export function createClaudeBrain({
+  baseUrl,
+  tokenFor,
+  silenceMs = DEFAULT_SILENCE_MS,
+}: ClaudeBrainDeps): Brain {
+  const client = new Anthropic({ baseURL: baseUrl, apiKey: 'by-proxy', maxRetries: 0 });
+
+  return {
+    async think(thought) {
+      const request = toRequest(thought.entries);
+      if (!request) throw new Error(`session ${thought.sessionId}: a model request without any message`);
+      const silence = silenceGuard(silenceMs);
+      const previewer = createPreviewer(thought);
+      try {
+        const authorization = `Bearer ${await tokenFor(thought.sessionId)}`;
+        const stream = client.beta.messages.stream(request, {
+          headers: { authorization },
+          signal: AbortSignal.any([thought.signal, silence.signal]),
+        });
+        stream.on('streamEvent', (event) => {
+          silence.heard();
+          previewer.show(event);
+        });
+        const message = await stream.finalMessage();
+        thought.signal.throwIfAborted();
+        return toDrafts(message, thought, {
+          previewer,
+          toolbox: toolboxOf(agentOf(thought.entries)['tools']),
+        });
+      } catch (error) {
+        if (thought.signal.reason instanceof InterruptedError)
+          return [spanEnd(thought, NO_USAGE, { stop: 'interrupted' })];
+        thought.signal.throwIfAborted();
+        const failure = toFailure(silence.signal.aborted ? silence.signal.reason : error);
+        return [spanEnd(thought, NO_USAGE, { stop: 'failed', failure })];
+      } finally {
+        silence.stop();
+      }
+    },
+  };
+}
+
+interface Previewer {
+  show(event: BetaRawMessageStreamEvent): void;
+  readonly messageId: string;
+  thinkingId(block: number): string;
+}
+
+/** Shows text as it comes. Event ids are fixed here, before the model has answered. */
+function createPreviewer({ newId, preview }: Thought): Previewer {
+  const messageId = newId();
+  const thinkingIds = new Map<number, string>();
+  const textBlocks: number[] = [];
+  const thinkingId = (block: number): string => {
+    const id = thinkingIds.get(block) ?? newId();
+    thinkingIds.set(block, id);
+    return id;
+  };
+  return {
+    messageId,
+    thinkingId,
+    show(event) {
+      if (event.type === 'content_block_start' && isThinking(event.content_block)) {
+        preview({ type: 'event_start', event: { type: 'agent.thinking', id: thinkingId(event.index) } });
+      }
+      if (
+        event.type !== 'content_block_delta' ||
+        event.delta.type !== 'text_delta' ||
+        event.delta.text === ''
+      )
+        return;
+      if (textBlocks.length === 0)
+        preview({ type: 'event_start', event: { type: 'agent.message', id: messageId } });
+      if (!textBlocks.includes(event.index)) textBlocks.push(event.index);
+      const content: TextBlock = { type: 'text', text: event.delta.text };
+      const delta = { type: 'content_delta' as const, index: textBlocks.indexOf(event.index), content };
+      preview({ type: 'event_delta', event_id: messageId, delta });
+    },
+  };
+}
+
+/** The events of an answer: thinking, then the text, then the calls, then the end of the span (measured-facts). */
+function toDrafts(
+  message: BetaMessage,
+  thought: Thought,
+  parts: { previewer: Previewer; toolbox: Toolbox },
+): Draft[] {
+  const blocks = usable(message);
+  const thinking = blocks.flatMap(({ block, index }) =>
+    isThinking(block) ? [thinkingDraft(block, index, parts.previewer)] : [],
+  );
+  const texts = blocks.filter(({ block }) => block.type === 'text' && block.text !== '');
+  const calls = blocks.flatMap(({ block, index }) =>
+    block.type === 'tool_use' ? [callDraft(block, index, parts.toolbox, thought.newId())] : [],
+  );
+  return [
+    ...thinking,
+    ...messageDraft(texts, parts.previewer.messageId),
+    ...calls,
+    spanEnd(thought, usageOf(message), outcomeOf(message)),
+  ];
+}
+
+/** All blocks but a tool call that was cut off: its input may be half there. */
+function usable({ content, stop_reason }: BetaMessage): { block: BetaContentBlock; index: number }[] {
+  const blocks = content.map((block, index) => ({ block, index }));
+  const cutOff = stop_reason === 'max_tokens' || stop_reason === 'model_context_window_exceeded';
+  return cutOff && blocks.at(-1)?.block.type === 'tool_use' ? blocks.slice(0, -1) : blocks;
+}
+
+function thinkingDraft(block: BetaContentBlock, index: number, previewer: Previewer): Draft {
+  const extra: Extra = { blocks: [index], thinking: { ...block } };
+  return { event: { id: previewer.thinkingId(index), type: 'agent.thinking' }, extra };
+}
+
+function messageDraft(texts: readonly { block: BetaContentBlock; index: number }[], id: string): Draft[] {
+  if (texts.length === 0) return [];
+  const content = texts.flatMap(({ block }): TextBlock[] =>
+    block.type === 'text' ? [{ type: 'text', text: block.text }] : [],
+  );
+  return [
+    { event: { id, type: 'agent.message', content }, extra: { blocks: texts.map(({ index }) => index) } },
+  ];
+}
+
+function callDraft(
+  block: Extract<BetaContentBlock, { type: 'tool_use' }>,
+  index: number,
+  toolbox: Toolbox,
+  id: string,
+): Draft {
+  const verdict = toolbox.judge(block.name);
+  const call = { id, name: block.name, input: (block.input ?? {}) as Record<string, unknown> };
+  const { runner, permission, evaluation } = {
+    permission: 'deny' as const,
+    evaluation: undefined,
+    ...verdict,
+  };
+  const event: EventBody =
+    runner === 'client'
+      ? { ...call, type: 'agent.custom_tool_use' }
+      : {
+          ...call,
+          type: 'agent.tool_use',
+          evaluated_permission: permission,
+          ...(evaluation ? { evaluation } : {}),
+        };
+  return { event, extra: { blocks: [index], callId: block.id } };
+}
+
+function spanEnd({ spanId, newId }: Thought, usage: SpanUsage, outcome: ModelOutcome): Draft {
+  const isError = outcome.stop === 'failed';
+  const end = { model_request_start_id: spanId, is_error: isError, model_usage: usage };
+  return { event: { id: newId(), type: 'span.model_request_end', ...end }, extra: { outcome } };
+}
+
+function usageOf({ usage }: BetaMessage): SpanUsage {
+  return {
+    input_tokens: usage.input_tokens,
+    output_tokens: usage.output_tokens,
+    cache_creation_input_tokens: usage.cache_creation_input_tokens ?? 0,
+    cache_read_input_tokens: usage.cache_read_input_tokens ?? 0,
+  };
+}
+
+function outcomeOf({ stop_reason, stop_details }: BetaMessage): ModelOutcome {
+  switch (stop_reason) {
+    case 'refusal': {
+      const category = stop_details?.type === 'refusal' ? stop_details.category : null;
+      const explanation = stop_details?.type === 'refusal' ? stop_details.explanation : null;
+      return { stop: 'refusal', details: { type: 'refusal', category, explanation } };
+    }
+    case 'tool_use':
+    case 'pause_turn':
+    case 'max_tokens':
+      return { stop: stop_reason };
+    default:
+      return { stop: 'end_turn' };
+  }
+}
+
+function isThinking(block: { type: string }): boolean {
+  return block.type === 'thinking' || block.type === 'redacted_thinking';
+}
+
+/** Gives up on a stream that says nothing: a connection can die without a word. */
+function silenceGuard(silenceMs: number): { signal: AbortSignal; heard(): void; stop(): void } {
+  const controller = new AbortController();
+  const giveUp = (): void =>
+    controller.abort(new Error(`The model was silent for ${silenceMs / 1000} seconds.`));
+  let timer = setTimeout(giveUp, silenceMs);
+  return {
+    signal: controller.signal,
+    heard() {
+      clearTimeout(timer);
+      timer = setTimeout(giveUp, silenceMs);
+    },
+    stop: () => clearTimeout(timer),
+  };
+}

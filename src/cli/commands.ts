@@ -1,0 +1,121 @@
+/**
+ * The commands. Each loads only what it needs, when it runs: a process cannot leak what it never loaded, and starts
+ * sooner.
+ */
+import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { readConfig, readModelConfig, readProxyConfig, readRoleConfig } from '../config.ts';
+import { createLogger } from '../log-line.ts';
+import { serveRole } from '../supervisor/role.ts';
+
+/** What a command gets. */
+export interface Invocation {
+  readonly operands: readonly string[];
+  /** The environment, with what the command line sets otherwise. */
+  readonly env: NodeJS.ProcessEnv;
+}
+
+/** One command. */
+export interface Command {
+  readonly summary: string;
+  /** The names of what must follow the command. */
+  readonly operands?: readonly string[];
+  /** Not for people. */
+  readonly hidden?: true;
+  readonly run: (invocation: Invocation) => Promise<void>;
+}
+
+/** The commands by name. */
+export const COMMANDS: Readonly<Record<string, Command>> = {
+  start: {
+    summary: 'run a whole server: Temporal where none is named, proxy, workers, API',
+    async run({ env }) {
+      const { runStart } = await import('../supervisor/command.ts');
+      await runStart(env, fileURLToPath(new URL('../cli.ts', import.meta.url)));
+    },
+  },
+  api: {
+    summary: 'run the API alone',
+    async run({ env }) {
+      await serveRole('api', async () => {
+        const config = readRoleConfig(env);
+        const { runApi } = await import('../api.ts');
+        return await runApi(config);
+      });
+    },
+  },
+  worker: {
+    summary: 'run one worker alone',
+    async run({ env }) {
+      await serveRole('worker', async () => {
+        const config = readRoleConfig(env);
+        const { runWorker } = await import('../worker.ts');
+        return await runWorker(config);
+      });
+    },
+  },
+  proxy: {
+    summary: 'run the credential proxy alone',
+    async run({ env }) {
+      await serveRole('proxy', async () => {
+        const config = readProxyConfig(env);
+        const { runProxy } = await import('../proxy.ts');
+        const proxy = await runProxy(config);
+        return { info: { port: proxy.port }, close: async () => await proxy.close() };
+      });
+    },
+  },
+  model: {
+    summary: 'run the scripted model alone',
+    async run({ env }) {
+      await serveRole('model', async () => {
+        const config = readModelConfig(env);
+        const { serveModel } = await import('../model/serve.ts');
+        const served = await serveModel({ ...config, log: createLogger('model') });
+        return { info: { port: served.port }, close: async () => await served.close() };
+      });
+    },
+  },
+  temporal: {
+    summary: 'run the embedded Temporal server alone',
+    async run({ env }) {
+      await serveRole('temporal', async (signal) => {
+        const { runTemporal } = await import('../temporal-server/command.ts');
+        return await runTemporal(readConfig(env), signal);
+      });
+    },
+  },
+  'setup-temporal': {
+    summary: 'prepare the Temporal server at TEMPORAL_ADDRESS: namespace, search attributes',
+    async run({ env }) {
+      const { prepareTemporal } = await import('../temporal-server/command.ts');
+      await prepareTemporal(readConfig(env));
+    },
+  },
+  'make-secret': {
+    summary: 'make the file with the secret that API, workers and proxy share, unless it is there',
+    operands: ['file'],
+    async run({ operands: [file = ''] }) {
+      const { ensureSecretFile } = await import('../supervisor/secret-file.ts');
+      await ensureSecretFile(file);
+    },
+  },
+  health: {
+    summary: 'ask the API on this machine whether it is well; fails when it is not',
+    async run({ env }) {
+      const url = `http://127.0.0.1:${readConfig(env).port}/healthz`;
+      const answer = await fetch(url, { signal: AbortSignal.timeout(3000) });
+      if (!answer.ok) throw new Error(`${url} answers ${answer.status}`);
+      process.stdout.write('ok\n');
+    },
+  },
+  'download-temporal': {
+    summary: 'download the Temporal program into a folder',
+    operands: ['folder'],
+    hidden: true,
+    async run({ operands: [folder = ''] }) {
+      const { downloadWithSdk } = await import('../temporal-server/sdk-download.ts');
+      await downloadWithSdk(folder);
+    },
+  },
+};

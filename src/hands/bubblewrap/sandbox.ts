@@ -1,0 +1,165 @@
+/** One sandbox: its folder on the host, its processes, and the way to its runner. */
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { constants } from 'node:fs';
+import { chmod, chown, mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { kill } from 'node:process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { SOCKET_NAME } from '../runner/places.ts';
+import { SANDBOX_UID, toBwrapArgs, type SandboxOptions } from './command.ts';
+import { HOST_PATH, type Host } from './host.ts';
+
+/** `flock` ends with this code when another process holds the lock. */
+const LOCK_IS_HELD = 75;
+/** Linux's O_PATH, which Node does not name. */
+const O_PATH = 0o10000000;
+const START_PATIENCE_MS = 30_000;
+const DEATH_PATIENCE_MS = 5_000;
+const POLL_MS = 10;
+
+/** What has become of a sandbox. */
+export type Condition =
+  | { readonly kind: 'running'; readonly pid: number }
+  /** `code` is unknown where everything was killed at once, or the machine went down. */
+  | { readonly kind: 'ended'; readonly code: number | undefined }
+  /** No folder: it was released, or never was. */
+  | { readonly kind: 'absent' };
+
+/** Makes the folder of a sandbox, with all that is mounted into it. */
+export async function makeFolder(
+  folder: string,
+  key: string,
+  owner: { readonly host: Host; readonly uid: number },
+): Promise<void> {
+  const { host, uid } = owner;
+  await mkdir(join(folder, 'etc'), { recursive: true, mode: 0o700 });
+  const id = host.isRoot ? uid : SANDBOX_UID;
+  const files = {
+    'etc/passwd': `root:x:0:0:root:/:/bin/false\nagent:x:${id}:${id}:agent:/workspace:/bin/bash\nnobody:x:65534:65534::/:/bin/false\n`,
+    'etc/group': `root:x:0:\nagent:x:${id}:\nnogroup:x:65534:\n`,
+    'etc/hosts': '127.0.0.1 localhost sandbox\n::1 localhost\n',
+    key,
+  };
+  for (const [name, text] of Object.entries(files)) {
+    await writeFile(join(folder, name), text);
+    await chmod(join(folder, name), 0o644);
+  }
+  for (const name of ['workspace', 'session', 'state']) {
+    await mkdir(join(folder, name), { mode: 0o700 });
+    if (host.isRoot) await chown(join(folder, name), uid, uid);
+  }
+}
+
+/**
+ * Starts a sandbox that outlives this process, unless one runs under the same lock: the lock is held for as long as
+ * the sandbox lives. Resolves with `busy` then; with `started` when the runner can be reached.
+ */
+export async function start(
+  host: Host,
+  lock: string,
+  options: Omit<SandboxOptions, 'statusFd'>,
+): Promise<'started' | 'busy'> {
+  const { folder } = options;
+  const log = await open(join(folder, 'log'), 'a', 0o600);
+  const status = await open(join(folder, 'status'), 'a', 0o600);
+  const bwrap = ['bwrap', ...toBwrapArgs(host, { ...options, statusFd: 3 })];
+  const child = spawn(
+    'flock',
+    ['--nonblock', '--conflict-exit-code', String(LOCK_IS_HELD), '--close', lock, ...bwrap],
+    {
+      detached: true,
+      env: { PATH: HOST_PATH },
+      stdio: ['ignore', log.fd, log.fd, status.fd],
+    },
+  );
+  const ended = Promise.race([once(child, 'exit'), once(child, 'error')]).then(([code]: unknown[]) => ({
+    code,
+  }));
+  try {
+    const end = await Promise.race([ended, answers(folder)]);
+    if (end === true) return 'started';
+    if (end !== false && end.code === LOCK_IS_HELD) return 'busy';
+    await killAll(folder, options.mark);
+    const reason = end !== false && end.code instanceof Error ? end.code.message : await readLog(folder);
+    throw new Error(`the sandbox could not be started: ${reason}`);
+  } finally {
+    child.unref();
+    await Promise.all([log.close(), status.close()]);
+  }
+}
+
+/** Waits until somebody listens on the runner's socket; false when that takes too long. */
+async function answers(folder: string): Promise<boolean> {
+  const deadlineMs = performance.now() + START_PATIENCE_MS;
+  while (performance.now() < deadlineMs) {
+    const socket = await openSocket(folder).catch(() => undefined);
+    socket?.destroy();
+    if (socket !== undefined) return true;
+    await sleep(POLL_MS);
+  }
+  return false;
+}
+
+/** Connects to the runner. What is in the sandbox may have put anything in the socket's place: nothing is followed. */
+export async function openSocket(folder: string): Promise<Socket> {
+  // Also keeps a deep data folder from exceeding the 108 bytes that a socket's path may have.
+  const file = await open(join(folder, 'state', SOCKET_NAME), O_PATH | constants.O_NOFOLLOW);
+  try {
+    if (!(await file.stat()).isSocket())
+      throw new Error('what should be the socket of the runner is something else');
+    const socket = connect(`/proc/self/fd/${file.fd}`);
+    await once(socket, 'connect');
+    return socket;
+  } finally {
+    await file.close();
+  }
+}
+
+/** Finds out whether a sandbox runs. */
+export async function inspect(folder: string, mark: string): Promise<Condition> {
+  const status = await readFile(join(folder, 'status'), 'utf8').catch(() => undefined);
+  if (status === undefined) return { kind: 'absent' };
+  const code = /"exit-code": *(\d+)/.exec(status)?.[1];
+  if (code !== undefined) return { kind: 'ended', code: Number(code) };
+  const pid = Number(/"child-pid": *(\d+)/.exec(status)?.[1] ?? Number.NaN);
+  return (await isMarked(pid, mark)) ? { kind: 'running', pid } : { kind: 'ended', code: undefined };
+}
+
+/** Kills all processes of a sandbox and waits until they are gone. */
+export async function killAll(folder: string, mark: string): Promise<void> {
+  const condition = await inspect(folder, mark);
+  if (condition.kind !== 'running') return;
+  // Process 1 of its namespace: the kernel takes all the others with it.
+  kill(condition.pid, 'SIGKILL');
+  const deadlineMs = performance.now() + DEATH_PATIENCE_MS;
+  while (await isMarked(condition.pid, mark)) {
+    if (performance.now() > deadlineMs)
+      throw new Error(`process ${condition.pid} of a sandbox cannot be killed`);
+    await sleep(POLL_MS);
+  }
+}
+
+/** Removes the folder of a dead sandbox, whatever was made of its permissions. */
+export async function removeFolder(folder: string): Promise<void> {
+  try {
+    await rm(folder, { recursive: true, force: true });
+  } catch {
+    await promisify(execFile)('chmod', ['-R', 'u+rwX', folder]).catch(() => undefined);
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** The last words of a sandbox. */
+export async function readLog(folder: string): Promise<string> {
+  const text = await readFile(join(folder, 'log'), 'utf8').catch(() => '');
+  return text.trim().slice(-2_000) || 'it left no message';
+}
+
+async function isMarked(pid: number, mark: string): Promise<boolean> {
+  // A zombie has no command line any more.
+  const commandLine = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+  return commandLine.split('\0').includes(mark);
+}

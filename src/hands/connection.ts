@@ -1,0 +1,132 @@
+/** One open byte stream to a runner, with the requests that are under way on it. */
+import type { Duplex } from 'node:stream';
+import type { ToolCall, ToolOutcome } from '../hands.ts';
+import {
+  createLineSplitter,
+  parseReply,
+  PROTOCOL_VERSION,
+  toLine,
+  type Reply,
+  type Request,
+} from './runner/protocol.ts';
+
+/** The stream broke, or what came over it was not the protocol. Says nothing yet about the hand. */
+export class ConnectionLostError extends Error {
+  override readonly name = 'ConnectionLostError';
+}
+
+/** An open stream. Every request rejects with ConnectionLostError when it breaks. */
+export interface Connection {
+  execute(call: ToolCall): Promise<ToolOutcome>;
+  /** Resolves when the call is over, or was never running. */
+  abort(id: string): Promise<void>;
+  ping(): Promise<void>;
+  /** Resolves when the stream has ended, whoever ended it. */
+  readonly closed: Promise<void>;
+  close(): void;
+}
+
+/** Outcomes are at most 100,000 characters, each six bytes when escaped; a hand that sends more is up to no good. */
+const MAX_REPLY_BYTES = 16 * 1024 * 1024;
+const GREETING_PATIENCE_MS = 20_000;
+/** While something is under way: how often the runner is asked for a sign of life, and how long it may owe one. */
+const PING_EVERY_MS = 5_000;
+const SILENCE_MS = 45_000;
+
+interface Waiter {
+  readonly settle: (reply: Reply) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** Waits for the runner's greeting. Rejects with ConnectionLostError when none comes. */
+export async function createConnection(stream: Duplex): Promise<Connection> {
+  const waiters = new Map<number, Waiter>();
+  const greeted = Promise.withResolvers<void>();
+  const closed = Promise.withResolvers<void>();
+  const split = createLineSplitter(MAX_REPLY_BYTES);
+  let lastSeq = 0;
+  let heardAtMs = performance.now();
+  let lost: ConnectionLostError | undefined;
+
+  const lose = (why: string): void => {
+    if (lost !== undefined) return;
+    lost = new ConnectionLostError(why);
+    clearInterval(pulse);
+    stream.destroy();
+    greeted.reject(lost);
+    for (const waiter of waiters.values()) waiter.reject(lost);
+    waiters.clear();
+    closed.resolve();
+  };
+  const receive = (line: string): void => {
+    const reply = parseReply(line);
+    if (reply === undefined) return lose('the runner in the sandbox sent something that is no reply');
+    if (reply.type === 'hello') {
+      if (reply.protocol === PROTOCOL_VERSION) greeted.resolve();
+      else
+        lose(
+          `the runner in the sandbox speaks version ${reply.protocol} of the protocol, not ${PROTOCOL_VERSION}`,
+        );
+      return;
+    }
+    waiters.get(reply.seq)?.settle(reply);
+    waiters.delete(reply.seq);
+    holdOpen();
+  };
+  /** An idle line must not keep the worker's process alive. */
+  const holdOpen = (): void => {
+    const socket = stream as Duplex & { ref?: () => void; unref?: () => void };
+    if (waiters.size > 0) socket.ref?.();
+    else socket.unref?.();
+  };
+  const ask = (toRequest: (seq: number) => Request): Promise<Reply> => {
+    if (lost !== undefined) return Promise.reject(lost);
+    lastSeq += 1;
+    const seq = lastSeq;
+    return new Promise((settle, reject) => {
+      waiters.set(seq, { settle, reject });
+      holdOpen();
+      stream.write(toLine(toRequest(seq)));
+    });
+  };
+  const ping = async (): Promise<void> => {
+    await ask((seq) => ({ type: 'ping', seq }));
+  };
+  const pulse = setInterval(() => {
+    if (waiters.size === 0) {
+      heardAtMs = performance.now();
+      return;
+    }
+    if (performance.now() - heardAtMs > SILENCE_MS) lose('the runner in the sandbox no longer answers');
+    else ping().catch(() => undefined);
+  }, PING_EVERY_MS).unref();
+
+  stream.on('data', (chunk: Buffer) => {
+    heardAtMs = performance.now();
+    try {
+      for (const line of split(chunk)) receive(line);
+    } catch (error) {
+      lose(`the runner in the sandbox misbehaves: ${String(error)}`);
+    }
+  });
+  stream.on('error', (error) => lose(`the line to the sandbox broke: ${error.message}`));
+  stream.on('end', () => lose('the line to the sandbox ended'));
+  stream.on('close', () => lose('the line to the sandbox was closed'));
+
+  const patience = setTimeout(() => lose('the runner in the sandbox did not answer'), GREETING_PATIENCE_MS);
+  await greeted.promise.finally(() => clearTimeout(patience));
+  holdOpen();
+  return {
+    async execute(call) {
+      const reply = await ask((seq) => ({ type: 'execute', seq, call }));
+      if (reply.type === 'outcome') return reply.outcome;
+      throw new ConnectionLostError('the runner in the sandbox answered something else');
+    },
+    async abort(id) {
+      await ask((seq) => ({ type: 'abort', seq, id }));
+    },
+    ping,
+    closed: closed.promise,
+    close: () => lose('closed by the worker'),
+  };
+}

@@ -1,0 +1,169 @@
+/**
+ * Hands in Docker: one container each, reached through the daemon's API alone, so that the daemon may be elsewhere.
+ *
+ * `open` gives a hand Docker's default bridge: the internet, and whatever the machine serves on addresses other
+ * than its loopback. `none` gives it nothing but a loopback of its own.
+ */
+import Dockerode from 'dockerode';
+import { HandGoneError, type HandSpec } from '../hands.ts';
+import {
+  LABEL,
+  findCauseOfDeath,
+  toContainerName,
+  toCreateOptions,
+  toMessage,
+  toStatus,
+  type Limits,
+} from './docker/container.ts';
+import { openRelay } from './docker/relay.ts';
+import { createLink, type Link } from './link.ts';
+import type { ListableHands } from './reap.ts';
+
+/** What Docker hands are made with. */
+export interface DockerOptions {
+  /** An image with the runner in it: see `docker/sandbox/Dockerfile`. */
+  readonly image: string;
+  readonly docker?: Dockerode;
+  /** Tells the containers of two installations apart that share a daemon. */
+  readonly owner?: string;
+  readonly limits?: Partial<Limits>;
+}
+
+const KIND = 'docker';
+const DEFAULT_LIMITS: Limits = { memoryBytes: 8 * 2 ** 30, cpus: 2, processes: 1024 };
+/** Each round takes away one obstacle: a dead container in the place, or another worker at the same work. */
+const MAX_ROUNDS = 8;
+
+/** Makes the port over a Docker daemon; any number of processes may share one. */
+export function createDockerHands(options: DockerOptions): ListableHands {
+  const { image, docker = new Dockerode(), owner = 'drover' } = options;
+  const links = new Map<string, Link>();
+  let limits: Promise<Limits> | undefined;
+
+  const linkTo = (id: string): Link => {
+    const known = links.get(id);
+    if (known !== undefined) return known;
+    const link = createLink({
+      open: () => openRelay(docker, id),
+      findCauseOfDeath: () => findCauseOfDeath(docker, id),
+    });
+    links.set(id, link);
+    return link;
+  };
+  const forget = (id: string): void => {
+    links.get(id)?.close();
+    links.delete(id);
+  };
+  /** The id of a running container for the key; undefined when something was in the way that is now gone. */
+  const bringUp = async (key: string, spec: HandSpec): Promise<string | undefined> => {
+    limits ??= findLimits(docker, options.limits ?? {}).catch((error: unknown) => {
+      limits = undefined;
+      throw error;
+    });
+    const wanted = toCreateOptions({ image, owner, key }, spec, await limits);
+    const id = (await create(docker, wanted)) ?? (await adopt(docker, toContainerName(owner, key)));
+    return id !== undefined && (await start(docker, id)) ? id : undefined;
+  };
+
+  return {
+    kind: KIND,
+    async provision(key, spec, { signal }) {
+      for (let round = 0; round < MAX_ROUNDS; round += 1) {
+        signal.throwIfAborted();
+        const id = await bringUp(key, spec);
+        if (id === undefined) continue;
+        try {
+          await linkTo(id).ready();
+          return { id, kind: KIND };
+        } catch (error) {
+          forget(id);
+          if (!(error instanceof HandGoneError) || round + 1 === MAX_ROUNDS) throw error;
+          await remove(docker, id);
+        }
+      }
+      throw new Error(`no container could be brought up for this sandbox in ${MAX_ROUNDS} attempts`);
+    },
+    async execute(hand, call, context) {
+      if (hand.kind !== KIND)
+        throw new HandGoneError(`this worker cannot reach a sandbox of kind ${hand.kind}`);
+      try {
+        return await linkTo(hand.id).execute(call, context);
+      } catch (error) {
+        if (error instanceof HandGoneError) forget(hand.id);
+        throw error;
+      }
+    },
+    async release(hand) {
+      forget(hand.id);
+      await remove(docker, hand.id);
+    },
+    async list() {
+      const filters = { label: [`${LABEL.owner}=${owner}`] };
+      const found = await docker.listContainers({ all: true, filters });
+      return found.map(({ Id, Labels }) => ({ hand: { id: Id, kind: KIND }, key: Labels[LABEL.key] ?? '' }));
+    },
+  };
+}
+
+/** No more CPUs than there are: the daemon refuses that. */
+async function findLimits(docker: Dockerode, wanted: Partial<Limits>): Promise<Limits> {
+  const { NCPU } = (await docker.info()) as { NCPU: number };
+  const limits = { ...DEFAULT_LIMITS, ...wanted };
+  return { ...limits, cpus: Math.min(limits.cpus, NCPU) };
+}
+
+/** The new container's id; undefined when one of this name exists. */
+async function create(
+  docker: Dockerode,
+  wanted: Dockerode.ContainerCreateOptions,
+): Promise<string | undefined> {
+  try {
+    return (await docker.createContainer(wanted)).id;
+  } catch (error) {
+    if (toStatus(error) === 409) return undefined;
+    if (toStatus(error) === 404)
+      throw new Error(`the sandbox image ${wanted.Image} is not there`, { cause: error });
+    throw new Error(`Docker could not make a sandbox: ${toMessage(error)}`, { cause: error });
+  }
+}
+
+/** The id of the container of this name if it can still be used. A dead one is removed. */
+async function adopt(docker: Dockerode, name: string): Promise<string | undefined> {
+  const info = await docker
+    .getContainer(name)
+    .inspect()
+    .catch((error: unknown) => {
+      if (toStatus(error) === 404) return undefined;
+      throw error;
+    });
+  if (info === undefined) return undefined;
+  const { Id: id, State: state } = info;
+  if (state.Paused) await docker.getContainer(id).unpause();
+  if (state.Running || state.Status === 'created') return id;
+  // By id, not by name: another worker may have put a new one in the place already.
+  await remove(docker, id);
+  return undefined;
+}
+
+/** False when the container has vanished meanwhile. */
+async function start(docker: Dockerode, id: string): Promise<boolean> {
+  try {
+    await docker.getContainer(id).start();
+    return true;
+  } catch (error) {
+    const status = toStatus(error);
+    if (status === 304) return true;
+    if (status === 404 || status === 409) return false;
+    await remove(docker, id);
+    throw new Error(`Docker could not start a sandbox: ${toMessage(error)}`, { cause: error });
+  }
+}
+
+async function remove(docker: Dockerode, id: string): Promise<void> {
+  try {
+    await docker.getContainer(id).remove({ force: true, v: true });
+  } catch (error) {
+    // Gone, or being removed by somebody else.
+    if (toStatus(error) !== 404 && toStatus(error) !== 409) throw error;
+  }
+}

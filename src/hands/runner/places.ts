@@ -1,0 +1,19 @@
+/** Where things are in a hand: agreed between the runner and those who start it. */
+
+/** The runner's own folder: socket, journal, output pipe. */
+export const STATE_FOLDER = '/run/drover';
+
+/** The runner's socket, in its state folder. */
+export const SOCKET_NAME = 'runner.sock';
+
+/** Where the runner and its Node are installed. */
+export const INSTALL_FOLDER = '/opt/drover';
+
+/** The start of every command line for the runner in a hand. */
+export const RUNNER_COMMAND = [
+  `${INSTALL_FOLDER}/bin/node`,
+  `${INSTALL_FOLDER}/src/hands/runner.ts`,
+] as const;
+
+/** Where commands are looked for in a hand. */
+export const SEARCH_PATH = `/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:${INSTALL_FOLDER}/bin`;

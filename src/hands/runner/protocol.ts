@@ -1,0 +1,114 @@
+/**
+ * What a worker and the runner in a hand say to each other: one JSON message a line, over any byte stream. One
+ * stream carries many calls at once, told apart by `seq`, because a stream into a container is dear to open.
+ */
+import type { ToolCall, ToolOutcome } from '../../hands.ts';
+
+/** Raised when a runner and a worker of different ages could misunderstand each other. */
+export const PROTOCOL_VERSION = 1;
+
+/** Worker to runner. */
+export type Request =
+  | { readonly type: 'execute'; readonly seq: number; readonly call: ToolCall }
+  | { readonly type: 'abort'; readonly seq: number; readonly id: string }
+  | { readonly type: 'ping'; readonly seq: number };
+
+/** Runner to worker. `hello` comes first and unasked; every other reply answers the request of its `seq`. */
+export type Reply =
+  | { readonly type: 'hello'; readonly protocol: number }
+  | { readonly type: 'outcome'; readonly seq: number; readonly outcome: ToolOutcome }
+  | { readonly type: 'done'; readonly seq: number };
+
+/** One message as it travels. */
+export function toLine(message: Request | Reply): string {
+  return `${JSON.stringify(message)}\n`;
+}
+
+/** Cuts a byte stream into lines. A line over `maxBytes` throws: whoever sends it must not fill our memory. */
+export function createLineSplitter(maxBytes: number): (chunk: Buffer) => string[] {
+  let parts: Buffer[] = [];
+  let held = 0;
+  const keep = (part: Buffer): void => {
+    held += part.length;
+    if (held > maxBytes) throw new Error(`a message is longer than ${maxBytes} bytes`);
+    parts.push(part);
+  };
+  return (chunk) => {
+    const lines: string[] = [];
+    let start = 0;
+    for (let end = chunk.indexOf(0x0a); end >= 0; end = chunk.indexOf(0x0a, start)) {
+      keep(chunk.subarray(start, end));
+      lines.push(Buffer.concat(parts, held).toString('utf8'));
+      parts = [];
+      held = 0;
+      start = end + 1;
+    }
+    if (start < chunk.length) keep(chunk.subarray(start));
+    return lines;
+  };
+}
+
+/** Reads a worker's message. Returns undefined for what is none. */
+export function parseRequest(line: string): Request | undefined {
+  const message = parseObject(line);
+  if (message === undefined || typeof message['seq'] !== 'number') return undefined;
+  const seq = message['seq'];
+  if (message['type'] === 'ping') return { type: 'ping', seq };
+  if (message['type'] === 'abort' && typeof message['id'] === 'string')
+    return { type: 'abort', seq, id: message['id'] };
+  const call = message['call'];
+  if (message['type'] !== 'execute' || !isObject(call)) return undefined;
+  const { id, name, input } = call;
+  if (typeof id !== 'string' || typeof name !== 'string' || !isObject(input)) return undefined;
+  return { type: 'execute', seq, call: { id, name, input } };
+}
+
+/** Reads a runner's message. Returns undefined for what is none: what is in a hand is not trusted. */
+export function parseReply(line: string): Reply | undefined {
+  const message = parseObject(line);
+  if (message === undefined) return undefined;
+  const { type, seq, protocol } = message;
+  if (type === 'hello') return typeof protocol === 'number' ? { type, protocol } : undefined;
+  if (typeof seq !== 'number') return undefined;
+  if (type === 'done') return { type, seq };
+  const outcome = toOutcome(message['outcome']);
+  return type === 'outcome' && outcome !== undefined ? { type, seq, outcome } : undefined;
+}
+
+/** Checks that a value from a hand or its disk is a tool outcome. */
+export function toOutcome(value: unknown): ToolOutcome | undefined {
+  if (!isObject(value) || typeof value['isError'] !== 'boolean' || !Array.isArray(value['content']))
+    return undefined;
+  const content: ToolOutcome['content'][number][] = [];
+  for (const block of value['content'] as unknown[]) {
+    const known = toContent(block);
+    if (known === undefined) return undefined;
+    content.push(known);
+  }
+  return { content, isError: value['isError'] };
+}
+
+/** Checks that a value is a block of tool output, and drops what the port does not know. */
+export function toContent(block: unknown): ToolOutcome['content'][number] | undefined {
+  if (!isObject(block)) return undefined;
+  if (block['type'] === 'text' && typeof block['text'] === 'string')
+    return { type: 'text', text: block['text'] };
+  const source = block['source'];
+  if (block['type'] !== 'image' || !isObject(source)) return undefined;
+  const { type, media_type, data } = source;
+  if (type !== 'base64' || typeof media_type !== 'string' || typeof data !== 'string') return undefined;
+  return { type: 'image', source: { type, media_type, data } };
+}
+
+function parseObject(line: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(line);
+    return isObject(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,39 @@
+/** Puts the runner together and serves until it is killed. */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import process from 'node:process';
+import { createCalls } from './calls.ts';
+import { createJournal } from './journal.ts';
+import { SOCKET_NAME } from './places.ts';
+import { serveCalls } from './server.ts';
+import { createToolset } from './toolset.ts';
+
+/** The folders of a hand, and how it is closed off. */
+export interface ServeOptions {
+  readonly state: string;
+  readonly workdir: string;
+  readonly session: string;
+  readonly tmp: string;
+  /** Where commands look for programs. */
+  readonly path: string;
+  /** True where every process that /proc shows belongs to this hand. */
+  readonly alone: boolean;
+}
+
+/** Carries out tool calls for whoever connects to the socket in the state folder. */
+export async function serve(options: ServeOptions): Promise<void> {
+  const { state, workdir, session, tmp, path, alone } = options;
+  for (const name of ['uploads', 'outputs']) await mkdir(join(session, name), { recursive: true });
+  const runTool = createToolset({
+    workdir,
+    allowedRoots: [session, tmp],
+    // All that a command sees of an environment. Anything more would be a leak.
+    env: { PATH: path, HOME: workdir, LANG: 'C.UTF-8', TERM: 'dumb', USER: 'agent' },
+    spillFolder: join(session, 'tool-output'),
+    state,
+    alone,
+  });
+  const calls = createCalls(await createJournal(join(state, 'journal')), runTool);
+  await serveCalls(join(state, SOCKET_NAME), calls);
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => process.exit(0));
+}

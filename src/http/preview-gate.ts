@@ -1,0 +1,68 @@
+/**
+ * Decides which previews a connection gets, and when (wire-api 12.1). Pure, one per connection. Previews come by
+ * another way than the log and may be early or late; the rules are:
+ * - none before the connection has been given the span's start, none for spans that began before the connection;
+ * - for each id one start, then deltas, and nothing once the full event or the span's end has been given.
+ */
+import type { PreviewMessage } from '../previews.ts';
+import type { Preview } from '../wire/event.ts';
+
+/** The gate. */
+export interface PreviewGate {
+  /** A preview arrived: answers what may be sent now. */
+  preview(message: PreviewMessage): readonly Preview[];
+  /** A log event is being sent: answers the previews that it lets through, to be sent after it. */
+  event(event: {
+    readonly id: string;
+    readonly type: string;
+    readonly model_request_start_id?: string;
+  }): readonly Preview[];
+}
+
+/** Beyond this many held back, previews of the span are given up: they are best effort. */
+const MOST_HELD = 2000;
+
+/** Makes a gate that lets through previews of these event types. */
+export function createPreviewGate(wanted: ReadonlySet<string>): PreviewGate {
+  const open = new Set<string>();
+  const over = new Set<string>();
+  const started = new Set<string>();
+  const finished = new Set<string>();
+  const held = new Map<string, Preview[]>();
+
+  function pass(frame: Preview): boolean {
+    if (frame.type === 'event_start') {
+      const { id, type } = frame.event;
+      if (!wanted.has(type) || started.has(id) || finished.has(id)) return false;
+      started.add(id);
+      return true;
+    }
+    return started.has(frame.event_id) && !finished.has(frame.event_id);
+  }
+
+  return {
+    preview({ spanId, frame }) {
+      if (open.has(spanId)) return pass(frame) ? [frame] : [];
+      if (over.has(spanId)) return [];
+      const waiting = held.get(spanId) ?? [];
+      if (waiting.length < MOST_HELD) held.set(spanId, [...waiting, frame]);
+      else over.add(spanId);
+      return [];
+    },
+    event(event) {
+      if (event.type === 'span.model_request_start') {
+        open.add(event.id);
+        const waiting = held.get(event.id) ?? [];
+        held.delete(event.id);
+        return waiting.filter(pass);
+      }
+      if (event.type === 'span.model_request_end' && event.model_request_start_id !== undefined) {
+        open.delete(event.model_request_start_id);
+        held.delete(event.model_request_start_id);
+        over.add(event.model_request_start_id);
+      }
+      if (event.type === 'agent.message' || event.type === 'agent.thinking') finished.add(event.id);
+      return [];
+    },
+  };
+}

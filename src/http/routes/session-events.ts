@@ -1,0 +1,155 @@
+/** Session events over HTTP (wire-api sections 5.3, 11 and 12): send, list, stream. */
+import { checkEvents, namedCalls, type KnownCall } from '../../event-rules.ts';
+import { newId } from '../../id.ts';
+import { toWire, type Draft } from '../../log.ts';
+import {
+  BatchTooLargeError,
+  SessionBusyError,
+  SessionGoneError,
+  SessionTerminatedError,
+  type ListKey,
+  type Sessions,
+  type SessionView,
+} from '../../session.ts';
+import { DELTA_TYPES, LISTABLE_TYPES } from '../../wire/event.ts';
+import { eventParams, toEvent, UNSUPPORTED_EVENTS, type EventParams } from '../../wire/event-params.ts';
+import { invalidRequest, rateLimited, tooLarge } from '../../wire/error.ts';
+import type { Key } from '../../wire/page.ts';
+import { parse } from '../../wire/parse.ts';
+import { z } from 'zod';
+import type { App } from '../app.ts';
+import { readBody } from '../body.ts';
+import { decodeCursor, encodeCursor } from '../paging.ts';
+import { limitParam, listParam, readQuery, textParam, timeParam, wordParam } from '../query.ts';
+import { sessionNotFound, type SessionRouteDeps } from './sessions.ts';
+import { openStream } from './session-stream.ts';
+
+const sendBody = z.strictObject({ events: z.array(z.unknown()).min(1).max(1000) });
+const listQuery = {
+  order: wordParam(['asc', 'desc']),
+  types: listParam(LISTABLE_TYPES as [string, ...string[]]),
+  'created_at[gt]': timeParam(),
+  'created_at[gte]': timeParam(),
+  'created_at[lt]': timeParam(),
+  'created_at[lte]': timeParam(),
+  limit: limitParam(1000, 1000),
+  page: textParam(),
+};
+const streamQuery = { event_deltas: listParam(DELTA_TYPES) };
+
+/** Adds the routes. */
+export function mountSessionEvents(app: App, deps: SessionRouteDeps): void {
+  const { sessions } = deps;
+
+  app.post('/v1/sessions/:id/events', async (c) => {
+    const { id } = await deps.find(c);
+    const events = parseEvents((await readBody(c, sendBody)).events, 'events');
+    const view = await readView(sessions, id);
+    if (view.terminatedAt !== null) throw terminated(id);
+    checkEvents(events, view.loop, await knownCalls(sessions, id, { events, view }));
+    const drafts = toDrafts(events);
+    const entries = await sessions.emitEvent(id, drafts).catch((error: unknown) => {
+      throw toApiError(error, id);
+    });
+    return c.json({ data: entries.map(toWire) });
+  });
+
+  app.get('/v1/sessions/:id/events', async (c) => {
+    const { id } = await deps.find(c);
+    const query = readQuery(c, listQuery);
+    const identity = { list: `events:${id}`, order: query.order ?? ('asc' as const) };
+    const page = await sessions
+      .listEvents(id, {
+        order: identity.order,
+        limit: query.limit,
+        types: query.types,
+        createdAt: {
+          gt: query['created_at[gt]'],
+          gte: query['created_at[gte]'],
+          lt: query['created_at[lt]'],
+          lte: query['created_at[lte]'],
+        },
+        after: query.page === undefined ? undefined : toListKey(decodeCursor(query.page, identity).key),
+      })
+      .catch((error: unknown) => {
+        throw toApiError(error, id);
+      });
+    const next = page.next && encodeCursor({ direction: 'next', key: fromListKey(page.next) }, identity);
+    return c.json({ data: page.entries.map(toWire), next_page: next ?? null });
+  });
+
+  app.get('/v1/sessions/:id/events/stream', async (c) => {
+    const { id } = await deps.find(c);
+    const { event_deltas: deltas = [] } = readQuery(c, streamQuery);
+    const isDeleted = async (): Promise<boolean> => !(await deps.exists(c.get('workspaceId'), id));
+    return openStream({ ...deps, isDeleted }, id, deltas).catch((error: unknown) => {
+      throw toApiError(error, id);
+    });
+  });
+}
+
+/** Checks events one by one, so that the message names the index. `field`: where they stand in the body. */
+export function parseEvents(
+  events: readonly unknown[],
+  field: string,
+  schema: z.ZodType<EventParams> = eventParams,
+): EventParams[] {
+  return events.map((event, index) => {
+    const type = (event as { type?: unknown } | null)?.type;
+    const why = typeof type === 'string' ? UNSUPPORTED_EVENTS[type] : undefined;
+    if (why !== undefined)
+      throw invalidRequest(`Invalid ${String(type)} event at ${field}[${index}]: ${why}`);
+    return parse(schema, event, [field, index]);
+  });
+}
+
+/** What goes into the log, with fresh ids. */
+export function toDrafts(events: readonly EventParams[]): Draft[] {
+  return events.map((event) => ({ event: toEvent(event, newId('sevt')) }));
+}
+
+/** The session's view, or 404. */
+export async function readView(sessions: Sessions, id: string): Promise<SessionView> {
+  return sessions.getSession(id).catch((error: unknown) => {
+    throw toApiError(error, id);
+  });
+}
+
+/** What the port's errors mean on the wire. */
+export function toApiError(error: unknown, id: string): unknown {
+  if (error instanceof SessionGoneError) return sessionNotFound(id);
+  if (error instanceof SessionTerminatedError) return terminated(id);
+  if (error instanceof BatchTooLargeError) return tooLarge(error.message);
+  if (error instanceof SessionBusyError) return rateLimited(error.message, 1);
+  return error;
+}
+
+function terminated(id: string): Error {
+  return invalidRequest(`Session ${id} is terminated and takes no more events.`);
+}
+
+/** Calls that the batch names: open ones are in the loop's memory, older ones are looked up in the log. */
+async function knownCalls(
+  sessions: Sessions,
+  id: string,
+  { events, view }: { events: readonly EventParams[]; view: SessionView },
+): Promise<readonly KnownCall[]> {
+  const { calls } = view.loop;
+  if (namedCalls(events).every((name) => calls.some((call) => call.id === name))) return calls;
+  const uses = await sessions.getEvents(id, { types: ['agent.tool_use', 'agent.custom_tool_use'] });
+  return uses.flatMap(({ event }): KnownCall[] => {
+    if (event.type === 'agent.tool_use')
+      return [{ id: event.id, runner: 'hand', permission: event.evaluated_permission }];
+    return event.type === 'agent.custom_tool_use'
+      ? [{ id: event.id, runner: 'client', permission: 'allow' }]
+      : [];
+  });
+}
+
+function fromListKey({ queued, position }: ListKey): Key {
+  return [Number(queued), position];
+}
+
+function toListKey([queued, position]: Key): ListKey {
+  return { queued: queued === 1, position: Number(position) };
+}

@@ -1,0 +1,17 @@
+/** Server-sent events, framing only (wire-api section 12). Pure. */
+
+/** A frame. The `event:` line is required: the SDK drops frames without it. */
+export function toFrame(type: string, data: unknown): string {
+  return `event: ${type}\ndata: ${JSON.stringify(data)}\n\n`;
+}
+
+/** Keeps proxies from closing a quiet stream; clients skip it. */
+export const PING_FRAME = toFrame('ping', { type: 'ping' });
+
+/** Headers of a stream. `x-accel-buffering` keeps reverse proxies from holding frames back. */
+export const STREAM_HEADERS: Readonly<Record<string, string>> = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache, no-transform',
+  connection: 'keep-alive',
+  'x-accel-buffering': 'no',
+};

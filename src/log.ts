@@ -1,0 +1,209 @@
+/**
+ * The session log, pure: what is written (drafts), what is read (entries) and the one projection from the first
+ * to the second. Shared by workflow, API, CLI and tests; no clock, no I/O, no Temporal.
+ *
+ * Glossary. *Draft*: an event on its way into the log, without position and time; a carrier (one durable write)
+ * holds a few. *Entry*: an event in the log. *Position*: the rank of an entry, from 0, without holes, the same on
+ * every read. *Hidden* events (`x.…`) are the harness's own facts: they have positions but never leave the server.
+ */
+import type { AgentSnapshot, EventBody, SpanUsage, StopDetails, WireEvent } from './wire/event.ts';
+
+/** How a session is to be run; fixed at its creation. */
+export interface SessionPolicy {
+  /** How often a failing model request is tried in all. */
+  readonly modelAttempts: number;
+  /** First pause between two tries; doubles each time. */
+  readonly modelRetryBaseMs: number;
+  /** Whether a hand is provisioned before it is needed (to measure the difference). */
+  readonly provision: 'lazy' | 'eager';
+  /** What network its hands get. */
+  readonly network: 'none' | 'open';
+}
+
+/** The harness's own facts in the log. */
+export type HiddenBody =
+  | {
+      id: string;
+      type: 'x.session_created';
+      agent: AgentSnapshot;
+      agent_name: string;
+      mcp_servers: readonly string[];
+      environment_id: string;
+      workspace_id: string;
+      title: string | null;
+      metadata: Record<string, string>;
+      thread_id: string;
+      policy: SessionPolicy;
+    }
+  | { id: string; type: 'x.hand_provisioned'; hand: { id: string; kind: string } }
+  | { id: string; type: 'x.hand_failed'; reason: string }
+  | { id: string; type: 'x.hand_lost'; hand_id: string; reason: string };
+
+/** Anything that can stand in the log. */
+export type Body = EventBody | HiddenBody;
+
+/** Why a model request failed, as the loop needs to know it. */
+export interface ModelFailure {
+  readonly kind:
+    | 'model_overloaded_error'
+    | 'model_rate_limited_error'
+    | 'model_request_failed_error'
+    | 'billing_error'
+    | 'unknown_error';
+  readonly message: string;
+  readonly retryable: boolean;
+  readonly retryAfterMs?: number;
+}
+
+/** How a model request ended. */
+export interface ModelOutcome {
+  readonly stop: 'end_turn' | 'tool_use' | 'pause_turn' | 'refusal' | 'max_tokens' | 'failed' | 'interrupted';
+  readonly details?: StopDetails;
+  readonly failure?: ModelFailure;
+}
+
+/** What the harness keeps beside an event to rebuild the model's own answer; never served. */
+export interface Extra {
+  /** Where the event's blocks stood in the model's answer. */
+  readonly blocks?: readonly number[];
+  /** A thinking block with its signature. */
+  readonly thinking?: Readonly<Record<string, unknown>>;
+  /** The model's own id of a tool call. */
+  readonly callId?: string;
+  /** On `span.model_request_end`. */
+  readonly outcome?: ModelOutcome;
+  /** On `session.updated`: the names of the agent's MCP servers, for the loop, which sees no content. */
+  readonly mcpServers?: readonly string[];
+}
+
+/** The heavy part of an event, kept outside the carrier. */
+export interface BlobRef {
+  readonly sha256: string;
+  readonly bytes: number;
+}
+
+/** What a carrier holds: a new event, or the news that a queued one has been taken up. */
+export type Draft =
+  | { readonly event: Body; readonly extra?: Extra; readonly blob?: BlobRef }
+  | { readonly processed: string };
+
+/** An event in the log. */
+export interface Entry {
+  readonly position: number;
+  readonly event: Body & { processed_at: string | null };
+  readonly extra?: Extra;
+  readonly blob?: BlobRef;
+}
+
+/** Who wrote a carrier. Only clients' events can be repeated, so only theirs are de-duplicated. */
+export type Author = 'client' | 'server';
+
+const QUEUED_TYPES: ReadonlySet<string> = new Set([
+  'user.message',
+  'user.interrupt',
+  'user.tool_confirmation',
+]);
+
+/** Whether an event waits with `processed_at: null` until it is taken up (wire-api 11.3). */
+export function isQueuedType(type: string): boolean {
+  return QUEUED_TYPES.has(type);
+}
+
+/** Whether an event never leaves the server. */
+export function isHidden(event: { readonly type: string }): boolean {
+  return event.type.startsWith('x.');
+}
+
+/** Narrows an entry's event to one that the wire knows. */
+export function toWire(entry: Entry): WireEvent | undefined {
+  return isHidden(entry.event) ? undefined : (entry.event as WireEvent);
+}
+
+/** The projection's running state over one session. */
+export interface Projection {
+  readonly entries: readonly Entry[];
+  /** Adds one carrier and answers the entries that came of it. `timeUs`: when it was written, microseconds. */
+  append(drafts: readonly Draft[], timeUs: number, author: Author): readonly Entry[];
+}
+
+/**
+ * Starts a projection. The same carriers give the same entries, ids, positions and times on every read:
+ * - times never go back, and entries of one carrier are a microsecond apart (measured on the real service);
+ * - a client event that is already there is dropped (a repeated write);
+ * - a queued event appears twice with the same id: first with `processed_at` null, then taken up;
+ * - nothing follows `session.status_terminated`.
+ */
+export function createProjection(): Projection {
+  const entries: Entry[] = [];
+  const queued = new Map<string, Entry>();
+  const clientIds = new Set<string>();
+  let lastUs = 0;
+  let terminated = false;
+
+  function entryOf(draft: Draft, author: Author): Omit<Entry, 'position'> | undefined {
+    if ('processed' in draft) {
+      const waiting = queued.get(draft.processed);
+      if (!waiting) return undefined;
+      queued.delete(draft.processed);
+      return { ...waiting, event: { ...waiting.event, processed_at: formatMicros(lastUs) } };
+    }
+    const { event, ...rest } = draft;
+    if (author === 'client') {
+      if (clientIds.has(event.id)) return undefined;
+      clientIds.add(event.id);
+    }
+    const processedAt = author === 'client' && isQueuedType(event.type) ? null : formatMicros(lastUs);
+    return { ...rest, event: { ...event, processed_at: processedAt } };
+  }
+
+  return {
+    entries,
+    append(drafts, timeUs, author) {
+      const added: Entry[] = [];
+      for (const draft of drafts) {
+        if (terminated) break;
+        const before = lastUs;
+        lastUs = Math.max(timeUs, lastUs + 1);
+        const made = entryOf(draft, author);
+        if (!made) {
+          lastUs = before;
+          continue;
+        }
+        const entry: Entry = { ...made, position: entries.length };
+        entries.push(entry);
+        added.push(entry);
+        if (entry.event.processed_at === null) queued.set(entry.event.id, entry);
+        terminated = entry.event.type === 'session.status_terminated';
+      }
+      return added;
+    },
+  };
+}
+
+/**
+ * The log as the list shows it: each event once, in its current form; what is still queued comes last
+ * (wire-api 11.3).
+ */
+export function currentForms(entries: readonly Entry[]): Entry[] {
+  const taken = new Set<string>();
+  for (const { event } of entries) {
+    if (event.processed_at !== null && isQueuedType(event.type)) taken.add(event.id);
+  }
+  const settled = entries.filter(({ event }) => event.processed_at !== null);
+  const waiting = entries.filter(({ event }) => event.processed_at === null && !taken.has(event.id));
+  return [...settled, ...waiting];
+}
+
+/** RFC 3339, UTC, six fractional digits. */
+export function formatMicros(micros: number): string {
+  const iso = new Date(Math.floor(micros / 1000)).toISOString();
+  return `${iso.slice(0, -1)}${String(micros % 1000).padStart(3, '0')}Z`;
+}
+
+/** The usage of a request that used nothing: failed or interrupted ones. */
+export const NO_USAGE: SpanUsage = {
+  input_tokens: 0,
+  output_tokens: 0,
+  cache_creation_input_tokens: 0,
+  cache_read_input_tokens: 0,
+};

@@ -1,0 +1,352 @@
+/**
+ * What the loop remembers of a session: a pure fold over drafts and over the comings and goings of operations.
+ * Small (ids, no content) and plain JSON, so that it can be carried, compared and generated.
+ *
+ * Drafts may arrive in another order than they have in the log (Temporal delivers signals before activity
+ * results), so client events only touch fields of their own: folding a client event before or after a server
+ * event gives the same state.
+ */
+import type { Draft, Extra, HiddenBody, ModelFailure, ModelOutcome, SessionPolicy } from '../log.ts';
+import type { EventBody, SpanUsage, StopDetails, StopReason } from '../wire/event.ts';
+
+/** A tool call of the last answer. */
+export interface Call {
+  readonly id: string;
+  readonly name: string;
+  /** Who runs it: a hand of ours, or the client. */
+  readonly runner: 'hand' | 'client';
+  readonly permission: 'allow' | 'ask' | 'deny';
+  readonly done: boolean;
+}
+
+/** Where a turn stands. */
+export type Phase =
+  | { readonly at: 'rest' }
+  | { readonly at: 'thinking'; readonly spanId: string }
+  | { readonly at: 'calls' }
+  | { readonly at: 'again' }
+  | { readonly at: 'failed'; readonly failure: ModelFailure }
+  | { readonly at: 'backoff'; readonly ms: number; readonly over: boolean }
+  | { readonly at: 'ended'; readonly reason: StopReason; readonly details: StopDetails | null };
+
+/** Operations that are under way. */
+export interface InFlight {
+  readonly model: boolean;
+  readonly provision: boolean;
+  readonly timer: boolean;
+  readonly tools: readonly string[];
+  /** Whether they have been told to stop. */
+  readonly cancelled: boolean;
+}
+
+/** An answer to an ask. */
+export interface Confirmation {
+  readonly result: 'allow' | 'deny';
+  readonly message: string | null;
+}
+
+/** Totals over the session. */
+export interface Totals extends SpanUsage {
+  readonly activeMs: number;
+}
+
+/** The loop's whole memory. */
+export interface LoopState {
+  readonly agentName: string;
+  readonly threadId: string;
+  readonly policy: SessionPolicy;
+  readonly mcpServers: readonly string[];
+  readonly status: 'idle' | 'running' | 'rescheduling' | 'terminated';
+  readonly phase: Phase;
+  readonly calls: readonly Call[];
+  /** Messages not yet taken up, oldest first. */
+  readonly queue: readonly string[];
+  /** Interrupts not yet taken up. */
+  readonly interrupts: readonly string[];
+  /** Confirmations not yet stamped. */
+  readonly stamps: readonly string[];
+  readonly confirmations: Readonly<Record<string, Confirmation>>;
+  /** Calls that the client has answered, also ones the loop has not seen yet. */
+  readonly answered: readonly string[];
+  /** What the last idle named. */
+  readonly waitingOn: readonly string[];
+  readonly failures: number;
+  readonly hand: { readonly id: string; readonly kind: string } | null;
+  readonly handFailure: string | null;
+  readonly handTried: boolean;
+  readonly inFlight: InFlight;
+  readonly totals: Totals;
+  readonly runningSinceMs: number | null;
+  /** Ids of client events seen, so that a repeated write changes nothing. */
+  readonly seen: readonly string[];
+}
+
+const IDLE: InFlight = { model: false, provision: false, timer: false, tools: [], cancelled: false };
+const LONGEST_PAUSE_MS = 60_000;
+
+/** The state before the first draft. */
+export const EMPTY: LoopState = {
+  agentName: '',
+  threadId: '',
+  policy: { modelAttempts: 8, modelRetryBaseMs: 1000, provision: 'lazy', network: 'none' },
+  mcpServers: [],
+  status: 'idle',
+  phase: { at: 'rest' },
+  calls: [],
+  queue: [],
+  interrupts: [],
+  stamps: [],
+  confirmations: {},
+  answered: [],
+  waitingOn: [],
+  failures: 0,
+  hand: null,
+  handFailure: null,
+  handTried: false,
+  inFlight: IDLE,
+  totals: {
+    input_tokens: 0,
+    output_tokens: 0,
+    cache_creation_input_tokens: 0,
+    cache_read_input_tokens: 0,
+    activeMs: 0,
+  },
+  runningSinceMs: null,
+  seen: [],
+};
+
+/** Folds drafts into the state. `nowMs`: the interpreter's clock, for the time spent running. */
+export function fold(state: LoopState, drafts: readonly Draft[], nowMs: number): LoopState {
+  let next = state;
+  for (const draft of drafts) {
+    if (next.status === 'terminated') break;
+    next = 'processed' in draft ? takeUp(next, draft.processed) : foldEvent(next, draft, nowMs);
+  }
+  return next;
+}
+
+/** Notes that an operation began. */
+export function began(
+  state: LoopState,
+  kind: 'model' | 'provision' | 'timer' | 'tool',
+  callId = '',
+): LoopState {
+  const { inFlight } = state;
+  const tools = kind === 'tool' ? [...inFlight.tools, callId] : inFlight.tools;
+  return {
+    ...state,
+    handTried: state.handTried || kind === 'provision',
+    inFlight: { ...inFlight, ...(kind === 'tool' ? {} : { [kind]: true }), tools },
+  };
+}
+
+/** Notes that an operation is over; its drafts have been folded already. */
+export function ended(
+  state: LoopState,
+  kind: 'model' | 'provision' | 'timer' | 'tool',
+  callId = '',
+): LoopState {
+  const { inFlight } = state;
+  const tools = inFlight.tools.filter((id) => kind !== 'tool' || id !== callId);
+  const rest: InFlight = { ...inFlight, ...(kind === 'tool' ? {} : { [kind]: false }), tools };
+  const phase: Phase =
+    kind === 'timer' && state.phase.at === 'backoff' ? { ...state.phase, over: true } : state.phase;
+  return {
+    ...state,
+    phase,
+    inFlight: { ...rest, cancelled: rest.cancelled && isBusy({ ...state, inFlight: rest }) },
+  };
+}
+
+/** Notes that what is under way has been told to stop. */
+export function cancelled(state: LoopState): LoopState {
+  return { ...state, inFlight: { ...state.inFlight, cancelled: true } };
+}
+
+/** Notes that the session is being deleted: nothing more is written. */
+export function closed(state: LoopState): LoopState {
+  return { ...state, status: 'terminated' };
+}
+
+/** Whether any operation is under way. */
+export function isBusy({ inFlight }: LoopState): boolean {
+  return inFlight.model || inFlight.provision || inFlight.timer || inFlight.tools.length > 0;
+}
+
+/** Seconds during which the session was running. */
+export function activeMs(state: LoopState, nowMs: number): number {
+  return (
+    state.totals.activeMs + (state.runningSinceMs === null ? 0 : Math.max(0, nowMs - state.runningSinceMs))
+  );
+}
+
+/** How long to wait before the next try: the server's word, else a bounded doubling. */
+export function pauseMs(failures: number, failure: ModelFailure, baseMs: number): number {
+  return failure.retryAfterMs ?? Math.min(LONGEST_PAUSE_MS, baseMs * 2 ** failures);
+}
+
+function takeUp(state: LoopState, id: string): LoopState {
+  const without = (ids: readonly string[]): readonly string[] => ids.filter((other) => other !== id);
+  return {
+    ...state,
+    failures: state.queue.includes(id) ? 0 : state.failures,
+    queue: without(state.queue),
+    interrupts: without(state.interrupts),
+    stamps: without(state.stamps),
+  };
+}
+
+function foldEvent(state: LoopState, draft: Exclude<Draft, { processed: string }>, nowMs: number): LoopState {
+  const { event } = draft;
+  if (event.type.startsWith('user.')) {
+    if (state.seen.includes(event.id)) return state;
+    return foldClient({ ...state, seen: [...state.seen, event.id] }, event as EventBody);
+  }
+  if (event.type.startsWith('x.')) return foldHidden(state, event as HiddenBody);
+  return foldServer(state, event as EventBody, draft.extra, nowMs);
+}
+
+function foldClient(state: LoopState, event: EventBody): LoopState {
+  switch (event.type) {
+    case 'user.message':
+      return { ...state, queue: [...state.queue, event.id] };
+    case 'user.interrupt':
+      return { ...state, interrupts: [...state.interrupts, event.id] };
+    case 'user.custom_tool_result':
+      return { ...state, answered: [...state.answered, event.custom_tool_use_id] };
+    case 'user.tool_confirmation': {
+      const known = state.confirmations[event.tool_use_id];
+      const confirmation = known ?? { result: event.result, message: event.deny_message ?? null };
+      return {
+        ...state,
+        stamps: [...state.stamps, event.id],
+        confirmations: { ...state.confirmations, [event.tool_use_id]: confirmation },
+      };
+    }
+    default:
+      return state;
+  }
+}
+
+function foldHidden(state: LoopState, event: HiddenBody): LoopState {
+  switch (event.type) {
+    case 'x.session_created':
+      return {
+        ...state,
+        agentName: event.agent_name,
+        threadId: event.thread_id,
+        policy: event.policy,
+        mcpServers: event.mcp_servers,
+      };
+    case 'x.hand_provisioned':
+      return { ...state, hand: event.hand, handFailure: null };
+    case 'x.hand_failed':
+      return { ...state, hand: null, handFailure: event.reason };
+    case 'x.hand_lost':
+      return state.hand?.id === event.hand_id ? { ...state, hand: null } : state;
+  }
+}
+
+// oxlint-disable-next-line complexity -- one flat switch over the server's event types reads better than a maze
+function foldServer(state: LoopState, event: EventBody, extra: Extra | undefined, nowMs: number): LoopState {
+  switch (event.type) {
+    case 'session.status_running':
+      return { ...state, status: 'running', waitingOn: [], runningSinceMs: state.runningSinceMs ?? nowMs };
+    case 'session.status_rescheduled':
+      return { ...rest(state, nowMs), status: 'rescheduling' };
+    case 'session.status_idle': {
+      const waitingOn = event.stop_reason.type === 'requires_action' ? event.stop_reason.event_ids : [];
+      const phase: Phase = waitingOn.length > 0 ? { at: 'calls' } : { at: 'rest' };
+      const calls = waitingOn.length > 0 ? state.calls : [];
+      return { ...rest(state, nowMs), status: 'idle', phase, waitingOn, calls, failures: 0 };
+    }
+    case 'session.status_terminated':
+      return { ...rest(state, nowMs), status: 'terminated' };
+    case 'session.updated':
+      return { ...state, mcpServers: extra?.mcpServers ?? state.mcpServers };
+    case 'session.error':
+      if (event.error.retry_status.type !== 'retrying' || state.phase.at !== 'failed') return state;
+      return {
+        ...state,
+        failures: state.failures + 1,
+        phase: {
+          at: 'backoff',
+          over: false,
+          ms: pauseMs(state.failures, state.phase.failure, state.policy.modelRetryBaseMs),
+        },
+      };
+    case 'span.model_request_start':
+      return {
+        ...state,
+        phase: { at: 'thinking', spanId: event.id },
+        calls: [],
+        answered: [],
+        confirmations: {},
+      };
+    case 'span.model_request_end':
+      return afterModel(addUsage(state, event.model_usage), extra?.outcome);
+    case 'agent.tool_use':
+      return addCall(state, {
+        id: event.id,
+        name: event.name,
+        runner: 'hand',
+        permission: event.evaluated_permission,
+        done: false,
+      });
+    case 'agent.custom_tool_use':
+      return addCall(state, {
+        id: event.id,
+        name: event.name,
+        runner: 'client',
+        permission: 'allow',
+        done: false,
+      });
+    case 'agent.tool_result':
+      return {
+        ...state,
+        handFailure: null,
+        calls: state.calls.map((call) => (call.id === event.tool_use_id ? { ...call, done: true } : call)),
+      };
+    default:
+      return state;
+  }
+}
+
+function rest(state: LoopState, nowMs: number): LoopState {
+  return { ...state, runningSinceMs: null, totals: { ...state.totals, activeMs: activeMs(state, nowMs) } };
+}
+
+function addCall(state: LoopState, call: Call): LoopState {
+  return { ...state, calls: [...state.calls, call] };
+}
+
+function addUsage(state: LoopState, usage: SpanUsage): LoopState {
+  const { totals } = state;
+  return {
+    ...state,
+    totals: {
+      ...totals,
+      input_tokens: totals.input_tokens + usage.input_tokens,
+      output_tokens: totals.output_tokens + usage.output_tokens,
+      cache_creation_input_tokens: totals.cache_creation_input_tokens + usage.cache_creation_input_tokens,
+      cache_read_input_tokens: totals.cache_read_input_tokens + usage.cache_read_input_tokens,
+    },
+  };
+}
+
+function afterModel(state: LoopState, outcome: ModelOutcome | undefined): LoopState {
+  const stop = outcome?.stop ?? 'end_turn';
+  if (stop === 'failed') {
+    const failure = outcome?.failure ?? {
+      kind: 'unknown_error',
+      message: 'The model request failed.',
+      retryable: true,
+    };
+    return { ...state, phase: { at: 'failed', failure } };
+  }
+  const healthy = { ...state, failures: 0 };
+  if (state.calls.length > 0) return { ...healthy, phase: { at: 'calls' } };
+  if (stop === 'pause_turn') return { ...healthy, phase: { at: 'again' } };
+  const reason: StopReason = stop === 'refusal' ? { type: 'refusal' } : { type: 'end_turn' };
+  return { ...healthy, phase: { at: 'ended', reason, details: outcome?.details ?? null } };
+}

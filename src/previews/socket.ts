@@ -1,0 +1,104 @@
+/**
+ * Previews over a local socket, one JSON text a line: API processes listen, workers connect. The API tells each
+ * worker which sessions somebody streams with previews, so that nothing is sent that nobody sees.
+ */
+import { rm } from 'node:fs/promises';
+import { createServer, connect, type Socket } from 'node:net';
+import { createInterface } from 'node:readline';
+import type { BusAddress } from '../config.ts';
+import type { PreviewMessage, PreviewReceiver, PreviewSender } from '../previews.ts';
+
+type Interest = { readonly watch: string } | { readonly unwatch: string };
+
+const RECONNECT_MS = 250;
+/** A receiver that does not keep up loses previews; they are best effort. */
+const MOST_BUFFERED_BYTES = 4 * 1024 * 1024;
+
+/** Listens for workers at `address`. */
+export async function receivePreviews(address: BusAddress): Promise<PreviewReceiver> {
+  const listeners = new Map<string, Set<(message: PreviewMessage) => void>>();
+  const workers = new Set<Socket>();
+  const tell = (worker: Socket, interest: Interest): boolean => worker.write(`${JSON.stringify(interest)}\n`);
+
+  const server = createServer((worker) => {
+    workers.add(worker);
+    worker.on('error', () => worker.destroy());
+    worker.on('close', () => workers.delete(worker));
+    for (const sessionId of listeners.keys()) tell(worker, { watch: sessionId });
+    readLines(worker, (line) => {
+      const message = JSON.parse(line) as PreviewMessage;
+      for (const listener of listeners.get(message.sessionId) ?? []) listener(message);
+    });
+  });
+  if ('path' in address) await rm(address.path, { force: true });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(address, resolve);
+  });
+
+  return {
+    listen(sessionId, listener) {
+      const known = listeners.get(sessionId);
+      const all = known ?? new Set();
+      all.add(listener);
+      if (!known) {
+        listeners.set(sessionId, all);
+        for (const worker of workers) tell(worker, { watch: sessionId });
+      }
+      return () => {
+        all.delete(listener);
+        if (all.size > 0 || listeners.get(sessionId) !== all) return;
+        listeners.delete(sessionId);
+        for (const worker of workers) tell(worker, { unwatch: sessionId });
+      };
+    },
+    async close() {
+      for (const worker of workers) worker.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+/** Connects to the API at `address`, again and again: either end may restart at any time. */
+export function sendPreviews(address: BusAddress): PreviewSender {
+  const watched = new Set<string>();
+  let socket: Socket | undefined;
+  let retry: NodeJS.Timeout | undefined;
+  let closed = false;
+
+  function open(): void {
+    const api = connect(address);
+    api.on('connect', () => (socket = api));
+    api.on('error', () => api.destroy());
+    api.on('close', () => {
+      socket = undefined;
+      watched.clear();
+      if (!closed) retry = setTimeout(open, RECONNECT_MS);
+    });
+    readLines(api, (line) => {
+      const interest = JSON.parse(line) as Interest;
+      if ('watch' in interest) watched.add(interest.watch);
+      else watched.delete(interest.unwatch);
+    });
+  }
+  open();
+
+  return {
+    send(message) {
+      if (!socket || !watched.has(message.sessionId) || socket.writableLength > MOST_BUFFERED_BYTES) return;
+      socket.write(`${JSON.stringify(message)}\n`);
+    },
+    close() {
+      closed = true;
+      clearTimeout(retry);
+      socket?.destroy();
+    },
+  };
+}
+
+/** The interface passes the socket's errors on; the socket's own handler has dealt with them. */
+function readLines(socket: Socket, onLine: (line: string) => void): void {
+  createInterface({ input: socket })
+    .on('line', onLine)
+    .on('error', () => undefined);
+}

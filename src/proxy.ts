@@ -1,0 +1,51 @@
+/**
+ * Composition root of the credential proxy: a process of its own, the only one that holds the model API key. It can
+ * be reached from this machine alone.
+ */
+import { once } from 'node:events';
+import { Server } from 'node:http';
+import { createAdaptorServer } from '@hono/node-server';
+import { createLogger, type Logger } from './log-line.ts';
+import { createProxyApp } from './proxy/app.ts';
+import { createTokens } from './proxy/token.ts';
+
+const ANTHROPIC = 'https://api.anthropic.com';
+const LOOPBACK = '127.0.0.1';
+const DRAIN_MS = 1_000;
+
+/** What the proxy is told. */
+export interface ProxySettings {
+  /** 0 picks any. */
+  readonly port: number;
+  /** The model API; Anthropic's own where no address is given. */
+  readonly upstream: { readonly baseUrl?: string | undefined; readonly apiKey?: string | undefined };
+  /** Signs session tokens; shared with whoever makes them. */
+  readonly tokenSecret: string;
+  /** stderr unless a test wants to read along. */
+  readonly log?: Logger;
+}
+
+/** Runs the proxy. */
+export async function runProxy(settings: ProxySettings): Promise<{ port: number; close(): Promise<void> }> {
+  const { upstream, tokenSecret, log = createLogger('proxy') } = settings;
+  const { apiKey, baseUrl = ANTHROPIC } = upstream;
+  if (!URL.canParse(baseUrl)) throw new TypeError('The address of the model API is no URL.');
+  const app = createProxyApp({ tokens: createTokens(tokenSecret), upstream: { baseUrl, apiKey }, log });
+  const server = createAdaptorServer({ fetch: app.fetch, overrideGlobalObjects: false });
+  if (!(server instanceof Server)) throw new TypeError('Expected a plain HTTP server.');
+  server.listen(settings.port, LOOPBACK);
+  await once(server, 'listening');
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new TypeError('Expected a TCP address.');
+  log.info('listening', { host: LOOPBACK, port: address.port, upstream: new URL(baseUrl).host });
+  let closing: Promise<void> | undefined;
+  // Lets requests that are under way end for a moment, then breaks them off.
+  const stop = async (): Promise<void> => {
+    const closed = once(server, 'close');
+    const limit = setTimeout(() => server.closeAllConnections(), DRAIN_MS);
+    server.close();
+    await closed;
+    clearTimeout(limit);
+  };
+  return { port: address.port, close: () => (closing ??= stop()) };
+}

@@ -1,0 +1,40 @@
+/** Brings a database to the present schema. Safe to run by several processes at once: one does it, the others wait. */
+import { sql, type Kysely } from 'kysely';
+import { controlPlane } from './migrations/0001-control-plane.ts';
+
+/** A step; it must not change once it has been released. */
+type Migration = (db: Kysely<unknown>) => Promise<void>;
+
+/** All steps in order: the first is number 1. */
+const MIGRATIONS: readonly Migration[] = [controlPlane];
+
+/** The database was made by a newer version of the server. */
+class NewerSchemaError extends Error {
+  override readonly name = 'NewerSchemaError';
+}
+
+/**
+ * Runs the steps that are missing, all or none. Counts on transactions that lock out other writers from their
+ * start, and that cover DDL.
+ *
+ * @throws {NewerSchemaError}
+ */
+export async function migrate<T>(db: Kysely<T>): Promise<void> {
+  await db.transaction().execute(async (transaction) => {
+    await sql`create table if not exists migrations (number integer primary key)`.execute(transaction);
+    const { rows } = await sql<{ done: number | null }>`select max(number) as done from migrations`.execute(
+      transaction,
+    );
+    const done = rows[0]?.done ?? 0;
+    if (done > MIGRATIONS.length) {
+      throw new NewerSchemaError(
+        `The database has schema ${done}; this version of the server knows ${MIGRATIONS.length}.`,
+      );
+    }
+    for (const [index, migration] of MIGRATIONS.entries()) {
+      if (index < done) continue;
+      await migration(transaction as unknown as Kysely<unknown>);
+      await sql`insert into migrations (number) values (${index + 1})`.execute(transaction);
+    }
+  });
+}

@@ -1,0 +1,59 @@
+/** The session resource of the API (wire-api section 9.2), made of a row and of what the log says. Pure. */
+import { activeMs } from './loop/state.ts';
+import type { SessionView } from './session.ts';
+import type { SessionAgent } from './wire/session-agent.ts';
+import type { Session, SessionStatus } from './wire/session.ts';
+
+/** What of a session is not in its log. */
+export interface SessionFrame {
+  readonly id: string;
+  readonly createdAt: string;
+  readonly archivedAt: string | null;
+  readonly deploymentId: string | null;
+}
+
+/** The session resource. `nowMs`: for the seconds of a session that is running. */
+export function toSession(frame: SessionFrame, view: SessionView, nowMs: number): Session {
+  const { totals } = view.loop;
+  const activeSeconds = activeMs(view.loop, nowMs) / 1000;
+  const endMs = view.terminatedAt === null ? nowMs : Date.parse(view.terminatedAt);
+  return {
+    id: frame.id,
+    type: 'session',
+    agent: view.agent as unknown as SessionAgent,
+    status: statusOf(view),
+    environment_id: view.environmentId,
+    title: view.title,
+    metadata: { ...view.metadata },
+    resources: [],
+    vault_ids: [],
+    deployment_id: frame.deploymentId,
+    budget: null,
+    outcome_evaluations: [],
+    stats: {
+      active_seconds: activeSeconds,
+      duration_seconds: Math.max(0, endMs - Date.parse(frame.createdAt)) / 1000,
+    },
+    usage: {
+      input_tokens: totals.input_tokens,
+      output_tokens: totals.output_tokens,
+      cache_read_input_tokens: totals.cache_read_input_tokens,
+      cache_creation: {
+        ephemeral_5m_input_tokens: totals.cache_creation_input_tokens,
+        ephemeral_1h_input_tokens: 0,
+      },
+      server_tool_use: { web_search_requests: 0, web_fetch_requests: 0 },
+      active_seconds: activeSeconds,
+      list_cost: null,
+    },
+    created_at: frame.createdAt,
+    updated_at: view.updatedAt > frame.createdAt ? view.updatedAt : frame.createdAt,
+    archived_at: frame.archivedAt,
+  };
+}
+
+/** The status. A message that waits to be taken up makes a session running: it is about to be. */
+export function statusOf({ loop, terminatedAt }: SessionView): SessionStatus {
+  if (terminatedAt !== null) return 'terminated';
+  return loop.status === 'idle' && loop.queue.length > 0 ? 'running' : loop.status;
+}

@@ -1,0 +1,117 @@
+/**
+ * Port: the session, an append-only event log that outlives every harness and every hand. It knows nothing of
+ * models, containers or HTTP. Terms: see the glossary in `log.ts`.
+ */
+import type { Draft, Entry, HiddenBody } from './log.ts';
+import type { LoopState } from './loop/state.ts';
+import type { AgentSnapshot } from './wire/event.ts';
+
+/** What a session starts from. */
+export interface SessionSeed {
+  readonly created: Extract<HiddenBody, { type: 'x.session_created' }>;
+  /** Client events that are there from the start; with any, the session is born running. */
+  readonly initial: readonly Draft[];
+}
+
+/** A piece of the log by position: `from` inclusive, `to` exclusive. */
+export interface Slice {
+  readonly from?: number;
+  readonly to?: number;
+  readonly order?: 'asc' | 'desc';
+  readonly types?: readonly string[];
+  /** End with this event, and wait until it is there. */
+  readonly throughId?: string;
+}
+
+/** Where an event stands in the list. */
+export interface ListKey {
+  readonly queued: boolean;
+  readonly position: number;
+}
+
+/** What the wire's event list can ask for. Times are RFC 3339 in UTC with six fractional digits. */
+export interface EventQuery {
+  readonly order: 'asc' | 'desc';
+  readonly limit: number;
+  readonly types?: readonly string[] | undefined;
+  readonly createdAt?: {
+    gt?: string | undefined;
+    gte?: string | undefined;
+    lt?: string | undefined;
+    lte?: string | undefined;
+  };
+  readonly after?: ListKey | undefined;
+}
+
+/** A page of the list; `next`: the key to go on after, undefined on the last one. */
+export interface EventPage {
+  readonly entries: readonly Entry[];
+  readonly next: ListKey | undefined;
+}
+
+/** What the log says about the session as a whole. */
+export interface SessionView {
+  readonly agent: AgentSnapshot;
+  readonly environmentId: string;
+  readonly title: string | null;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly loop: LoopState;
+  readonly createdAt: string;
+  readonly updatedAt: string;
+  readonly terminatedAt: string | null;
+  /** The number of entries. */
+  readonly length: number;
+}
+
+/** A live tail: everything after the moment it was attached. */
+export interface Tail {
+  /** The position that the first new entry will have. */
+  readonly from: number;
+  /** Ends when the log is sealed for good (terminated) or the signal aborts; throws SessionGoneError on deletion. */
+  readonly entries: AsyncIterable<readonly Entry[]>;
+}
+
+/** There is no such log (any more). */
+export class SessionGoneError extends Error {
+  override readonly name = 'SessionGoneError';
+}
+
+/** The log takes no more events: the session is terminated. */
+export class SessionTerminatedError extends Error {
+  override readonly name = 'SessionTerminatedError';
+}
+
+/** A batch is too large to be written, even with its content kept outside. */
+export class BatchTooLargeError extends Error {
+  override readonly name = 'BatchTooLargeError';
+}
+
+/** Too much is waiting to be taken up; try again later. */
+export class SessionBusyError extends Error {
+  override readonly name = 'SessionBusyError';
+}
+
+/** The port. Implementation: `session/temporal.ts`. */
+export interface Sessions {
+  /** Starts a session. Idempotent: a second call with the same id changes nothing. */
+  create(id: string, seed: SessionSeed): Promise<void>;
+  /**
+   * Writes client events, all or none, and answers them as the log has them; those that are not visible yet
+   * (no worker, a slow one) are answered as queued. Safe to repeat with the same event ids.
+   *
+   * @throws {SessionTerminatedError | SessionGoneError | BatchTooLargeError | SessionBusyError}
+   */
+  emitEvent(id: string, drafts: readonly Draft[]): Promise<readonly Entry[]>;
+  /** Reads a slice; needs no worker. Content is there in full. */
+  getEvents(id: string, slice?: Slice): Promise<readonly Entry[]>;
+  /** Reads a page of the list as the wire shows it: each event once, in its current form. Needs no worker. */
+  listEvents(id: string, query: EventQuery): Promise<EventPage>;
+  /** Folds the log into what it says of the session; needs no worker. */
+  getSession(id: string): Promise<SessionView>;
+  /** Attaches to the end of the log. Attach first, then read: nothing falls in between. */
+  follow(id: string, signal: AbortSignal): Promise<Tail>;
+  /** Puts a session back to work. Harmless when it works already. */
+  wake(id: string): Promise<void>;
+  /** Erases the log and all that belongs to it. Idempotent. */
+  remove(id: string): Promise<void>;
+}

@@ -1,0 +1,328 @@
+/**
+ * Sessions on Temporal: one workflow a session, its history is the log. Reads go to the server and need no worker.
+ */
+import {
+  isGrpcServiceError,
+  WorkflowNotFoundError,
+  type Client,
+  type WorkflowHandle,
+} from '@temporalio/client';
+import {
+  defineSearchAttributeKey,
+  SearchAttributeType,
+  TypedSearchAttributes,
+  WorkflowIdConflictPolicy,
+  WorkflowIdReusePolicy,
+} from '@temporalio/common';
+import { LRUCache } from 'lru-cache';
+import { status as GrpcStatus } from '@grpc/grpc-js';
+import type { Blobs } from '../blobs.ts';
+import type { Draft, Entry } from '../log.ts';
+import {
+  SessionBusyError,
+  SessionGoneError,
+  SessionTerminatedError,
+  type SessionSeed,
+  type Sessions,
+  type SessionView,
+  type Slice,
+} from '../session.ts';
+import {
+  CLOSE_SIGNAL,
+  EMIT_SIGNAL,
+  SEARCH_ATTRIBUTES,
+  SESSION_WORKFLOW,
+  WAKE_SIGNAL,
+  type EmitInput,
+  type SessionInput,
+} from '../../workflows/messages.ts';
+import { selectEvents } from './listing.ts';
+import { pack, unpack, unpackAll } from './pack.ts';
+import { createReader, type HistorySource, type Reader } from './reader.ts';
+
+/** What the implementation is made of. */
+export interface TemporalSessionsDeps {
+  readonly client: Client;
+  readonly blobs: Blobs;
+  readonly taskQueue: string;
+}
+
+const LARGEST_PAGE = 256;
+const VISIBLE_WITHIN_MS = 2000;
+const CLOSED_WITHIN_MS = 5000;
+const MOST_QUEUED = 500;
+const READERS_KEPT = 1000;
+
+/** Makes the sessions port on a Temporal client. */
+export function createTemporalSessions({ client, blobs, taskQueue }: TemporalSessionsDeps): Sessions {
+  const readers = new LRUCache<string, Reader>({ max: READERS_KEPT });
+
+  function readerOf(id: string): Reader {
+    const known = readers.get(id);
+    if (known) return known;
+    const reader = createReader(historySource(client, blobs, id));
+    readers.set(id, reader);
+    return reader;
+  }
+
+  /** The reader, read up to now. One that fails is dropped, so that the next reader starts afresh. */
+  async function synced(id: string): Promise<Reader & { view: SessionView }> {
+    const reader = readerOf(id);
+    try {
+      await reader.sync();
+    } catch (error) {
+      readers.delete(id);
+      throw error;
+    }
+    return reader as Reader & { view: SessionView };
+  }
+
+  async function packFor(id: string, drafts: readonly Draft[]): Promise<Draft[]> {
+    return pack(drafts, (text) => blobs.put(id, text));
+  }
+
+  async function refusalOf(id: string): Promise<Error> {
+    const { view } = await synced(id);
+    return view.terminatedAt === null
+      ? new SessionGoneError(`the workflow of ${id} is not running`)
+      : new SessionTerminatedError(`session ${id} is terminated`);
+  }
+
+  return {
+    async create(id, seed) {
+      const created = await packFor(id, [{ event: seed.created }]);
+      const start = startOptions(id, seed, taskQueue, { v: 1, drafts: created });
+      if (seed.initial.length === 0) {
+        await client.workflow.start(SESSION_WORKFLOW, start);
+        return;
+      }
+      const signalArgs: [EmitInput] = [{ drafts: await packFor(id, seed.initial) }];
+      await client.workflow.signalWithStart(SESSION_WORKFLOW, { ...start, signal: EMIT_SIGNAL, signalArgs });
+    },
+
+    async emitEvent(id, drafts) {
+      const reader = readerOf(id);
+      const from = reader.entries.length;
+      if ((reader.view?.loop.queue.length ?? 0) + drafts.length > MOST_QUEUED) {
+        throw new SessionBusyError(`more than ${MOST_QUEUED} events are waiting to be taken up`);
+      }
+      const packed = await packFor(id, drafts);
+      try {
+        await client.workflow.getHandle(id).signal(EMIT_SIGNAL, { drafts: packed } satisfies EmitInput);
+      } catch (error) {
+        if (error instanceof WorkflowNotFoundError) throw await refusalOf(id);
+        throw error;
+      }
+      const ids = drafts.flatMap((draft) => ('event' in draft ? [draft.event.id] : []));
+      const visible = await reader.until(
+        () => ids.every((own) => reader.has(own)),
+        AbortSignal.timeout(VISIBLE_WITHIN_MS),
+      );
+      if (!visible && reader.closed) throw await refusalOf(id);
+      return firstForms(reader.entries, drafts, from);
+    },
+
+    async getEvents(id, slice = {}) {
+      const reader =
+        slice.throughId === undefined ? await synced(id) : await readThrough(readerOf(id), slice.throughId);
+      return unpackAll(blobs, id, cut(reader.entries, slice));
+    },
+
+    async listEvents(id, query) {
+      const { entries } = await synced(id);
+      const page = selectEvents(entries, query);
+      return { ...page, entries: await unpackAll(blobs, id, page.entries) };
+    },
+
+    async getSession(id) {
+      return (await synced(id)).view;
+    },
+
+    async follow(id, signal) {
+      const reader = await synced(id);
+      const from = reader.entries.length;
+      return { from, entries: tail(reader, from, signal, (entries) => unpackAll(blobs, id, entries)) };
+    },
+
+    async wake(id) {
+      try {
+        await client.workflow.getHandle(id).signal(WAKE_SIGNAL);
+      } catch (error) {
+        if (error instanceof WorkflowNotFoundError) throw await refusalOf(id);
+        throw error;
+      }
+    },
+
+    async remove(id) {
+      const reader = readerOf(id);
+      const handle = client.workflow.getHandle(id);
+      await close(handle, reader);
+      await erase(client, id);
+      await blobs.removeAll(id);
+      readers.delete(id);
+    },
+  };
+}
+
+function startOptions(id: string, { created }: SessionSeed, taskQueue: string, input: SessionInput) {
+  const { agent } = created;
+  const keyword = (name: string, value: unknown) => ({
+    key: defineSearchAttributeKey(name, SearchAttributeType.KEYWORD),
+    value: String(value),
+  });
+  return {
+    workflowId: id,
+    taskQueue,
+    args: [input],
+    workflowIdConflictPolicy: WorkflowIdConflictPolicy.USE_EXISTING,
+    workflowIdReusePolicy: WorkflowIdReusePolicy.REJECT_DUPLICATE,
+    staticSummary: `${created.title ?? 'untitled'}: ${created.agent_name}`.slice(0, 200),
+    memo: { title: created.title ?? '', agent: created.agent_name },
+    typedSearchAttributes: new TypedSearchAttributes([
+      keyword(SEARCH_ATTRIBUTES.status, 'idle'),
+      keyword(SEARCH_ATTRIBUTES.agentId, agent['id']),
+      keyword(SEARCH_ATTRIBUTES.agentName, created.agent_name),
+      keyword(SEARCH_ATTRIBUTES.environmentId, created.environment_id),
+      keyword(SEARCH_ATTRIBUTES.workspaceId, created.workspace_id),
+      keyword(SEARCH_ATTRIBUTES.model, (agent['model'] as { id?: unknown } | undefined)?.id),
+    ]),
+  };
+}
+
+/** Lets the workflow free its hand and end by itself; where no worker does that in time, it is erased anyway. */
+async function close(handle: WorkflowHandle, reader: Reader): Promise<void> {
+  try {
+    await handle.signal(CLOSE_SIGNAL);
+    await reader.until(() => reader.closed, AbortSignal.timeout(CLOSED_WITHIN_MS));
+  } catch (error) {
+    if (!(error instanceof WorkflowNotFoundError) && !(error instanceof SessionGoneError)) throw error;
+  }
+}
+
+/** Deleting a workflow id deletes one run (temporal.md surprise 12), so it goes on until none is left. */
+async function erase(client: Client, id: string): Promise<void> {
+  const { namespace } = client.options;
+  for (;;) {
+    try {
+      await client.workflowService.deleteWorkflowExecution({
+        namespace,
+        workflowExecution: { workflowId: id },
+      });
+      await client.workflow.getHandle(id).describe();
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError || isNotFound(error)) return;
+      throw error;
+    }
+  }
+}
+
+function historySource(client: Client, blobs: Blobs, id: string): HistorySource {
+  const { namespace } = client.options;
+  const service = client.workflowService;
+
+  async function orGone<T>(call: () => Promise<T>): Promise<T> {
+    try {
+      return await call();
+    } catch (error) {
+      if (isNotFound(error)) throw new SessionGoneError(`no session ${id}`, { cause: error });
+      throw error;
+    }
+  }
+
+  return {
+    async firstRunId() {
+      const { workflowExecutionInfo } = await orGone(() =>
+        service.describeWorkflowExecution({ namespace, execution: { workflowId: id } }),
+      );
+      return workflowExecutionInfo?.firstRunId || (workflowExecutionInfo?.execution?.runId ?? '');
+    },
+    async head() {
+      const { workflowExecutionInfo } = await orGone(() =>
+        service.describeWorkflowExecution({ namespace, execution: { workflowId: id } }),
+      );
+      return {
+        runId: workflowExecutionInfo?.execution?.runId ?? '',
+        eventNumber: Number(workflowExecutionInfo?.historyLength ?? 0),
+      };
+    },
+    async page(runId, token, signal) {
+      for (;;) {
+        try {
+          const answer = await orGone(() =>
+            client.connection.withAbortSignal(signal, () =>
+              service.getWorkflowExecutionHistory({
+                namespace,
+                execution: { workflowId: id, runId },
+                maximumPageSize: LARGEST_PAGE,
+                waitNewEvent: true,
+                ...(token ? { nextPageToken: token } : {}),
+              }),
+            ),
+          );
+          const nextToken = answer.nextPageToken?.length ? answer.nextPageToken : undefined;
+          return { events: answer.history?.events ?? [], nextToken };
+        } catch (error) {
+          if (signal.aborted || !isPassing(error)) throw error;
+          await new Promise((resolve) => setTimeout(resolve, 200));
+        }
+      }
+    },
+    unpack: (entry) => unpack(entry, (ref) => blobs.get(id, ref)),
+  };
+}
+
+async function readThrough(reader: Reader, id: string): Promise<Reader> {
+  await reader.until(() => reader.has(id), AbortSignal.timeout(30_000));
+  if (!reader.has(id)) throw new SessionGoneError(`the log has no event ${id}`);
+  return reader;
+}
+
+function cut(entries: readonly Entry[], { from = 0, to, order, types, throughId }: Slice): Entry[] {
+  const end =
+    throughId === undefined
+      ? (to ?? entries.length)
+      : entries.findLastIndex(({ event }) => event.id === throughId) + 1;
+  const slice = entries.slice(from, end).filter(({ event }) => !types || types.includes(event.type));
+  return order === 'desc' ? slice.reverse() : slice;
+}
+
+async function* tail(
+  reader: Reader,
+  from: number,
+  signal: AbortSignal,
+  unpackThem: (entries: readonly Entry[]) => Promise<readonly Entry[]>,
+): AsyncIterable<readonly Entry[]> {
+  let next = from;
+  while (!signal.aborted) {
+    if (!(await reader.until(() => reader.entries.length > next, signal))) return;
+    const fresh = reader.entries.slice(next);
+    next += fresh.length;
+    yield await unpackThem(fresh);
+    if (fresh.some(({ event }) => event.type === 'session.status_terminated')) return;
+  }
+}
+
+/** The events just sent, as they were when they came in. What is not visible yet is queued. */
+function firstForms(entries: readonly Entry[], drafts: readonly Draft[], from: number): Entry[] {
+  return drafts.flatMap((draft) => {
+    if (!('event' in draft)) return [];
+    const found = entries.find(({ event, position }) => position >= from && event.id === draft.event.id);
+    const stamp = found?.event.processed_at ?? null;
+    return [{ position: found?.position ?? -1, event: { ...draft.event, processed_at: stamp } }];
+  });
+}
+
+function isNotFound(error: unknown): boolean {
+  return isGrpcServiceError(error) && error.code === GrpcStatus.NOT_FOUND;
+}
+
+/** The server restarts, or a long poll ran out: read on. */
+function isPassing(error: unknown): boolean {
+  const passing: readonly number[] = [
+    GrpcStatus.UNAVAILABLE,
+    GrpcStatus.DEADLINE_EXCEEDED,
+    GrpcStatus.RESOURCE_EXHAUSTED,
+  ];
+  return isGrpcServiceError(error) && passing.includes(error.code);
+}

@@ -1,0 +1,65 @@
+/** One reading loop for any number of waiters: it runs while somebody waits, and only then. */
+
+/** What is read, and when that is over. */
+export interface Reading {
+  /** Reads the next piece, waiting for it where there is none yet. */
+  readMore(signal: AbortSignal): Promise<void>;
+  /** Whether nothing more can come. */
+  isOver(): boolean;
+}
+
+/** Reads until `isThere` holds, the reading is over, or the signal aborts; answers whether it holds. */
+export type Until = (isThere: () => boolean, signal: AbortSignal) => Promise<boolean>;
+
+interface Waiter {
+  readonly isThere: () => boolean;
+  readonly settle: (error?: unknown) => void;
+}
+
+/** Makes the loop. An error of `readMore` goes to everybody who waits; who waits next, tries again. */
+export function createWaiting({ readMore, isOver }: Reading): Until {
+  const waiters = new Set<Waiter>();
+  let reading: AbortController | undefined;
+
+  async function read(controller: AbortController): Promise<void> {
+    try {
+      while (waiters.size > 0 && !isOver() && !controller.signal.aborted) {
+        await readMore(controller.signal);
+        for (const waiter of waiters) if (isOver() || waiter.isThere()) waiter.settle();
+      }
+    } catch (error) {
+      if (!controller.signal.aborted) for (const waiter of waiters) waiter.settle(error);
+    } finally {
+      reading = undefined;
+      if (waiters.size > 0) startReading();
+    }
+  }
+
+  function startReading(): void {
+    if (reading) return;
+    reading = new AbortController();
+    void read(reading);
+  }
+
+  return async (isThere, signal) => {
+    if (isThere()) return true;
+    if (isOver() || signal.aborted) return false;
+    await new Promise<void>((resolve, reject) => {
+      const onAbort = (): void => waiter.settle();
+      const waiter: Waiter = {
+        isThere,
+        settle(error) {
+          signal.removeEventListener('abort', onAbort);
+          waiters.delete(waiter);
+          if (error === undefined) resolve();
+          else reject(error);
+          if (waiters.size === 0) reading?.abort();
+        },
+      };
+      signal.addEventListener('abort', onAbort, { once: true });
+      waiters.add(waiter);
+      startReading();
+    });
+    return isThere();
+  };
+}

@@ -1,0 +1,65 @@
+/** Sessions on the wire (wire-api section 9): what comes in, and the resource that goes out. Pure. */
+import { z } from 'zod';
+import { metadataParams, metadataPatch, text } from './fields.ts';
+import { sessionAgentParams, sessionAgentUpdateParams, type SessionAgent } from './session-agent.ts';
+
+/** The four statuses of a session. */
+export const SESSION_STATUSES = ['rescheduling', 'running', 'idle', 'terminated'] as const;
+
+/** One of the four. */
+export type SessionStatus = (typeof SESSION_STATUSES)[number];
+
+const title = text(500).nullable();
+
+/** The body of `POST /v1/sessions`. Events and what this server lacks are checked on their own. */
+export const sessionCreateParams = z.strictObject({
+  agent: sessionAgentParams,
+  environment_id: z.string().min(1),
+  title: title.optional(),
+  metadata: metadataParams.optional(),
+  initial_events: z.array(z.unknown()).max(50).nullish(),
+  resources: z.array(z.unknown()).max(500).nullish(),
+  vault_ids: z.array(z.string()).nullish(),
+  budget: z.unknown().optional(),
+});
+
+/** The body of `POST /v1/sessions/{id}`. */
+export const sessionUpdateParams = z.strictObject({
+  title: title.optional(),
+  metadata: metadataPatch.nullish(),
+  agent: sessionAgentUpdateParams.optional(),
+  vault_ids: z.unknown().optional(),
+  budget: z.unknown().optional(),
+});
+
+/** The body of `POST /v1/sessions/{id}`. */
+export type SessionUpdateParams = z.output<typeof sessionUpdateParams>;
+
+/** A session as the API answers it. */
+export interface Session {
+  id: string;
+  type: 'session';
+  agent: SessionAgent;
+  status: SessionStatus;
+  environment_id: string;
+  title: string | null;
+  metadata: Record<string, string>;
+  resources: never[];
+  vault_ids: never[];
+  deployment_id: string | null;
+  budget: null;
+  outcome_evaluations: never[];
+  stats: { active_seconds: number; duration_seconds: number };
+  usage: {
+    input_tokens: number;
+    output_tokens: number;
+    cache_read_input_tokens: number;
+    cache_creation: { ephemeral_5m_input_tokens: number; ephemeral_1h_input_tokens: number };
+    server_tool_use: { web_search_requests: number; web_fetch_requests: number };
+    active_seconds: number;
+    list_cost: null;
+  };
+  created_at: string;
+  updated_at: string;
+  archived_at: string | null;
+}

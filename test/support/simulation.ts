@@ -1,0 +1,196 @@
+/**
+ * A session without any engine: the pure loop, interpreted in memory, with every outside event chosen by the test.
+ * The log is the projection of what is written, as on a real engine.
+ */
+import { createProjection, NO_USAGE, type Draft, type ModelOutcome, type Projection } from '../../src/log.ts';
+import { author, decide, INTERRUPTED, type Operation } from '../../src/loop.ts';
+import { began, cancelled, EMPTY, ended, fold, type LoopState } from '../../src/loop/state.ts';
+import type { EventBody } from '../../src/wire/event.ts';
+
+export interface Running {
+  readonly operation: Operation;
+  readonly spanId: string;
+  cancelled: boolean;
+}
+
+export interface Simulation {
+  readonly log: Projection;
+  readonly running: Running[];
+  readonly finished: boolean;
+  state(): LoopState;
+  /** A client's events arrive. */
+  send(...events: EventBody[]): void;
+  /** An operation ends with these drafts. */
+  finish(running: Running, drafts: readonly Draft[]): void;
+  id(prefix?: string): string;
+}
+
+/** Starts a session and lets the loop run until it waits. */
+export function simulate(options: { modelAttempts?: number; mcpServers?: string[] } = {}): Simulation {
+  const log = createProjection();
+  const running: Running[] = [];
+  let state = EMPTY;
+  let clock = 1_000_000;
+  let ids = 0;
+  let finished = false;
+  const id = (prefix = 'sevt'): string => `${prefix}_${(ids += 1)}`;
+
+  function write(drafts: readonly Draft[], who: 'client' | 'server'): void {
+    clock += 1000;
+    log.append(drafts, clock * 1000, who);
+    state = fold(state, drafts, clock);
+  }
+
+  function settle(): void {
+    for (let rounds = 0; ; rounds += 1) {
+      if (rounds > 50) throw new Error('the loop does not come to rest');
+      const step = decide(state);
+      if (!step) return;
+      if (step.finish) {
+        finished = true;
+        return;
+      }
+      if (step.cancel) {
+        state = cancelled(state);
+        for (const one of running) one.cancelled = true;
+        continue;
+      }
+      write(author(state, step.write, { newId: id, nowMs: () => clock }), 'server');
+      for (const operation of step.start) {
+        const spanId = state.phase.at === 'thinking' ? state.phase.spanId : '';
+        running.push({ operation, spanId, cancelled: false });
+        state = began(state, operation.kind, operation.kind === 'tool' ? operation.callId : '');
+      }
+    }
+  }
+
+  const created: Draft = {
+    event: {
+      id: id(),
+      type: 'x.session_created',
+      agent: { name: 'tester', model: { id: 'claude-sonnet-5' }, tools: [] },
+      agent_name: 'tester',
+      mcp_servers: options.mcpServers ?? [],
+      environment_id: 'env_1',
+      workspace_id: 'wrkspc_1',
+      title: null,
+      metadata: {},
+      thread_id: 'sthr_1',
+      policy: {
+        modelAttempts: options.modelAttempts ?? 3,
+        modelRetryBaseMs: 10,
+        provision: 'lazy',
+        network: 'none',
+      },
+    },
+  };
+  write([created], 'server');
+  settle();
+
+  return {
+    log,
+    running,
+    get finished() {
+      return finished;
+    },
+    state: () => state,
+    id,
+    send(...events) {
+      write(
+        events.map((event) => ({ event })),
+        'client',
+      );
+      settle();
+    },
+    finish(one, drafts) {
+      running.splice(running.indexOf(one), 1);
+      const { operation } = one;
+      if (drafts.length > 0) write(drafts, 'server');
+      state = ended(state, operation.kind, operation.kind === 'tool' ? operation.callId : '');
+      settle();
+    },
+  };
+}
+
+/** A user's message. */
+export function message(id: string, text = 'hello'): EventBody {
+  return { id, type: 'user.message', content: [{ type: 'text', text }] };
+}
+
+/** What a model request that ended so writes. */
+export function answer(
+  simulation: Simulation,
+  spanId: string,
+  parts: { text?: string; tools?: string[]; asks?: string[]; custom?: string[]; outcome: ModelOutcome },
+): Draft[] {
+  let block = 0;
+  const at = (): { blocks: number[]; callId: string } => ({
+    blocks: [block],
+    callId: `toolu_${spanId}_${(block += 1)}`,
+  });
+  const tool = (name: string, permission: 'allow' | 'ask'): Draft => ({
+    event: {
+      id: simulation.id(),
+      type: 'agent.tool_use',
+      name,
+      input: {},
+      evaluated_permission: permission,
+      evaluation: { type: permission === 'allow' ? 'always_allow' : 'always_ask' },
+    },
+    extra: at(),
+  });
+  const text: Draft[] = parts.text
+    ? [
+        {
+          event: {
+            id: simulation.id(),
+            type: 'agent.message',
+            content: [{ type: 'text', text: parts.text }],
+          },
+          extra: { blocks: [block++] },
+        },
+      ]
+    : [];
+  const custom = (parts.custom ?? []).map((name): Draft => ({
+    event: { id: simulation.id(), type: 'agent.custom_tool_use', name, input: {} },
+    extra: at(),
+  }));
+  return [
+    ...text,
+    ...(parts.tools ?? []).map((name) => tool(name, 'allow')),
+    ...(parts.asks ?? []).map((name) => tool(name, 'ask')),
+    ...custom,
+    {
+      event: {
+        id: simulation.id(),
+        type: 'span.model_request_end',
+        model_request_start_id: spanId,
+        is_error: parts.outcome.stop === 'failed',
+        model_usage: NO_USAGE,
+      },
+      extra: { outcome: parts.outcome },
+    },
+  ];
+}
+
+/** What a tool writes; a cancelled one says so. */
+export function toolResult(simulation: Simulation, one: Running, text = 'ok'): Draft[] {
+  if (one.operation.kind !== 'tool') throw new Error('not a tool');
+  const content = [{ type: 'text' as const, text: one.cancelled ? INTERRUPTED : text }];
+  return [
+    {
+      event: {
+        id: simulation.id(),
+        type: 'agent.tool_result',
+        tool_use_id: one.operation.callId,
+        content,
+        is_error: one.cancelled,
+      },
+    },
+  ];
+}
+
+/** The types of the log's events, hidden ones left out. */
+export function typesOf(simulation: Simulation): string[] {
+  return simulation.log.entries.map(({ event }) => event.type).filter((type) => !type.startsWith('x.'));
+}

@@ -1,0 +1,297 @@
+import { describe, expect, test } from 'vitest';
+import { answer, message, simulate, toolResult, typesOf, type Simulation } from '../support/simulation.ts';
+
+const end = { outcome: { stop: 'end_turn' as const } };
+const idleTrio = ['session.thread_status_idle', 'session.usage', 'session.status_idle'];
+
+function provide(simulation: Simulation): void {
+  const provision = simulation.running.find(({ operation }) => operation.kind === 'provision');
+  if (!provision) throw new Error('nothing is being provisioned');
+  const hand = { id: simulation.id('hand'), kind: 'test' };
+  simulation.finish(provision, [{ event: { id: simulation.id(), type: 'x.hand_provisioned', hand } }]);
+}
+
+function think(simulation: Simulation, parts: Parameters<typeof answer>[2]): void {
+  const model = simulation.running.find(({ operation }) => operation.kind === 'model');
+  if (!model) throw new Error('no model request is under way');
+  simulation.finish(model, answer(simulation, model.spanId, parts));
+}
+
+function runTools(simulation: Simulation): void {
+  for (const one of simulation.running.filter(({ operation }) => operation.kind === 'tool')) {
+    simulation.finish(one, toolResult(simulation, one));
+  }
+}
+
+function lastStop(simulation: Simulation): unknown {
+  const event = simulation.log.entries.findLast(({ event }) => event.type === 'session.status_idle')?.event;
+  return event?.type === 'session.status_idle' ? event.stop_reason : undefined;
+}
+
+describe('a plain turn', () => {
+  test('writes its events in the measured order', () => {
+    const simulation = simulate();
+    simulation.send(message('m1'));
+    think(simulation, { text: 'hi', ...end });
+    expect(typesOf(simulation)).toEqual([
+      'user.message',
+      'session.status_running',
+      'session.thread_status_running',
+      'user.message',
+      'span.model_request_start',
+      'agent.message',
+      'span.model_request_end',
+      ...idleTrio,
+    ]);
+    expect(lastStop(simulation)).toEqual({ type: 'end_turn' });
+  });
+
+  test('does nothing at all before the first message', () => {
+    const simulation = simulate();
+    expect(simulation.running).toEqual([]);
+    expect(typesOf(simulation)).toEqual([]);
+  });
+
+  test('takes everything that was queued meanwhile at the next boundary, without an idle in between', () => {
+    const simulation = simulate();
+    simulation.send(message('m1'));
+    simulation.send(message('m2'));
+    simulation.send(message('m3'));
+    think(simulation, { text: 'one', ...end });
+    expect(typesOf(simulation)).not.toContain('session.status_idle');
+    think(simulation, { text: 'all', ...end });
+    const taken = simulation.log.entries.filter(
+      ({ event }) => event.type === 'user.message' && event.processed_at !== null,
+    );
+    expect(taken.map(({ event }) => event.id)).toEqual(['m1', 'm2', 'm3']);
+  });
+
+  test('says that a refusal is one', () => {
+    const simulation = simulate();
+    const details = { type: 'refusal', category: 'cyber', explanation: 'no' } as const;
+    simulation.send(message('m1'));
+    think(simulation, { outcome: { stop: 'refusal', details } });
+    expect(lastStop(simulation)).toEqual({ type: 'refusal' });
+    expect(simulation.log.entries.at(-1)?.event).toMatchObject({ stop_details: details });
+  });
+
+  test('asks again after pause_turn', () => {
+    const simulation = simulate();
+    simulation.send(message('m1'));
+    think(simulation, { text: 'wait', outcome: { stop: 'pause_turn' } });
+    expect(simulation.running.map(({ operation }) => operation.kind)).toEqual(['model']);
+  });
+
+  test('says at every turn that MCP servers cannot be reached, and goes on', () => {
+    const simulation = simulate({ mcpServers: ['github'] });
+    simulation.send(message('m1'));
+    const error = simulation.log.entries.find(({ event }) => event.type === 'session.error')?.event;
+    expect(error).toMatchObject({
+      error: { type: 'mcp_connection_failed_error', mcp_server_name: 'github' },
+    });
+    think(simulation, { text: 'hi', ...end });
+    expect(lastStop(simulation)).toEqual({ type: 'end_turn' });
+  });
+});
+
+describe('tools', () => {
+  test('a hand is provisioned by the first call, once', () => {
+    const simulation = simulate();
+    simulation.send(message('m1'));
+    think(simulation, { tools: ['bash', 'read'], outcome: { stop: 'tool_use' } });
+    expect(simulation.running.map(({ operation }) => operation.kind)).toEqual(['provision']);
+    provide(simulation);
+    expect(simulation.running.map(({ operation }) => operation.kind)).toEqual(['tool', 'tool']);
+    runTools(simulation);
+    think(simulation, { tools: ['bash'], outcome: { stop: 'tool_use' } });
+    expect(simulation.running.map(({ operation }) => operation.kind)).toEqual(['tool']);
+  });
+
+  test('a hand that cannot be provisioned is an error that the model sees', () => {
+    const simulation = simulate();
+    simulation.send(message('m1'));
+    think(simulation, { tools: ['bash'], outcome: { stop: 'tool_use' } });
+    const [provision] = simulation.running;
+    if (!provision) throw new Error('nothing is being provisioned');
+    simulation.finish(provision, [{ event: { id: 'f', type: 'x.hand_failed', reason: 'no image' } }]);
+    const result = simulation.log.entries.find(({ event }) => event.type === 'agent.tool_result')?.event;
+    expect(JSON.stringify(result)).toContain('no image');
+    expect(simulation.running.map(({ operation }) => operation.kind)).toEqual(['model']);
+  });
+
+  test('a lost hand is replaced by the next call', () => {
+    const simulation = simulate();
+    simulation.send(message('m1'));
+    think(simulation, { tools: ['bash'], outcome: { stop: 'tool_use' } });
+    provide(simulation);
+    const [one] = simulation.running;
+    if (!one) throw new Error('no tool is running');
+    const handId = simulation.state().hand?.id ?? '';
+    simulation.finish(one, [
+      ...toolResult(simulation, one, 'lost'),
+      { event: { id: simulation.id(), type: 'x.hand_lost', hand_id: handId, reason: 'killed' } },
+    ]);
+    think(simulation, { tools: ['bash'], outcome: { stop: 'tool_use' } });
+    expect(simulation.running.map(({ operation }) => operation.kind)).toEqual(['provision']);
+  });
+});
+
+describe('waiting', () => {
+  function waitingOnTwo(): { simulation: Simulation; ids: string[] } {
+    const simulation = simulate();
+    simulation.send(message('m1'));
+    think(simulation, { custom: ['a', 'b'], outcome: { stop: 'tool_use' } });
+    const stop = lastStop(simulation) as { event_ids: string[] };
+    return { simulation, ids: stop.event_ids };
+  }
+
+  test('idle names exactly the open calls, and again the rest after a partial answer', () => {
+    const { simulation, ids } = waitingOnTwo();
+    expect(ids).toHaveLength(2);
+    simulation.send({ id: 'r1', type: 'user.custom_tool_result', custom_tool_use_id: ids[0] ?? '' });
+    expect(lastStop(simulation)).toEqual({ type: 'requires_action', event_ids: [ids[1]] });
+    simulation.send({ id: 'r2', type: 'user.custom_tool_result', custom_tool_use_id: ids[1] ?? '' });
+    expect(simulation.running.map(({ operation }) => operation.kind)).toEqual(['model']);
+    expect(typesOf(simulation).slice(-4)).toEqual([
+      'user.custom_tool_result',
+      'session.status_running',
+      'session.thread_status_running',
+      'span.model_request_start',
+    ]);
+  });
+
+  test('a second answer to the same call changes nothing', () => {
+    const { simulation, ids } = waitingOnTwo();
+    for (const id of ['r1', 'r2']) {
+      simulation.send({ id, type: 'user.custom_tool_result', custom_tool_use_id: ids[0] ?? '' });
+    }
+    expect(simulation.running).toEqual([]);
+    expect(lastStop(simulation)).toEqual({ type: 'requires_action', event_ids: [ids[1]] });
+  });
+
+  test('an interrupt closes what is open without asking the model', () => {
+    const { simulation, ids } = waitingOnTwo();
+    simulation.send({ id: 'i1', type: 'user.interrupt' });
+    const closed = simulation.log.entries.flatMap(({ event }) =>
+      event.type === 'agent.tool_result' ? [event.tool_use_id] : [],
+    );
+    expect(closed).toEqual(ids);
+    expect(simulation.running).toEqual([]);
+    expect(lastStop(simulation)).toEqual({ type: 'end_turn' });
+  });
+
+  test('allow runs the call, deny does not and says why', () => {
+    const simulation = simulate();
+    simulation.send(message('m1'));
+    think(simulation, { asks: ['bash', 'write'], outcome: { stop: 'tool_use' } });
+    const [first = '', second = ''] = (lastStop(simulation) as { event_ids: string[] }).event_ids;
+    const deny = { result: 'deny' as const, deny_message: 'too risky' };
+    simulation.send({ id: 'c1', type: 'user.tool_confirmation', tool_use_id: first, ...deny });
+    simulation.send({ id: 'c2', type: 'user.tool_confirmation', tool_use_id: second, result: 'allow' });
+    provide(simulation);
+    expect(simulation.running.map(({ operation }) => operation)).toMatchObject([
+      { kind: 'tool', callId: second },
+    ]);
+    const denied = simulation.log.entries.find(({ event }) => event.type === 'agent.tool_result')?.event;
+    expect(JSON.stringify(denied)).toContain('too risky');
+  });
+});
+
+describe('interrupting', () => {
+  test('stops a model request and handles the message that came with it', () => {
+    const simulation = simulate();
+    simulation.send(message('m1'));
+    simulation.send({ id: 'i1', type: 'user.interrupt' }, message('m2'));
+    const [model] = simulation.running;
+    expect(model?.cancelled).toBe(true);
+    think(simulation, { outcome: { stop: 'interrupted' } });
+    expect(typesOf(simulation).slice(-4)).toEqual([
+      'span.model_request_end',
+      'user.interrupt',
+      'user.message',
+      'span.model_request_start',
+    ]);
+  });
+
+  test('stops tools; every call gets one result', () => {
+    const simulation = simulate();
+    simulation.send(message('m1'));
+    think(simulation, { tools: ['bash', 'bash'], custom: ['ask'], outcome: { stop: 'tool_use' } });
+    provide(simulation);
+    simulation.send({ id: 'i1', type: 'user.interrupt' });
+    runTools(simulation);
+    const results = typesOf(simulation).filter((type) => type === 'agent.tool_result');
+    expect(results).toHaveLength(3);
+    expect(typesOf(simulation).slice(-3)).toEqual(idleTrio);
+  });
+
+  test('ends the wait before another try', () => {
+    const simulation = simulate();
+    simulation.send(message('m1'));
+    think(simulation, {
+      outcome: {
+        stop: 'failed',
+        failure: { kind: 'model_overloaded_error', message: 'busy', retryable: true },
+      },
+    });
+    const [timer] = simulation.running;
+    expect(timer?.operation.kind).toBe('timer');
+    simulation.send({ id: 'i1', type: 'user.interrupt' });
+    if (timer) simulation.finish(timer, []);
+    expect(lastStop(simulation)).toEqual({ type: 'end_turn' });
+  });
+});
+
+describe('failures of the model', () => {
+  const busy = { kind: 'model_rate_limited_error', message: 'busy', retryable: true } as const;
+
+  test('are retried with the time the server asked for, then given up', () => {
+    const simulation = simulate({ modelAttempts: 3 });
+    simulation.send(message('m1'));
+    simulation.send(message('m2'));
+    const waits: number[] = [];
+    for (let tries = 0; tries < 2; tries += 1) {
+      think(simulation, { outcome: { stop: 'failed', failure: { ...busy, retryAfterMs: 1000 + tries } } });
+      const [timer] = simulation.running;
+      if (timer?.operation.kind !== 'timer') throw new Error('no wait before the next try');
+      waits.push(timer.operation.ms);
+      expect(typesOf(simulation).slice(-3)).toEqual([
+        'session.error',
+        'session.status_rescheduled',
+        'session.thread_status_rescheduled',
+      ]);
+      simulation.finish(timer, []);
+      expect(typesOf(simulation).slice(-3)).toEqual([
+        'session.status_running',
+        'session.thread_status_running',
+        'span.model_request_start',
+      ]);
+    }
+    think(simulation, { outcome: { stop: 'failed', failure: busy } });
+    expect(waits).toEqual([1000, 1001]);
+    expect(lastStop(simulation)).toEqual({ type: 'retries_exhausted' });
+    expect(simulation.state().queue).toEqual([]);
+    simulation.send(message('m3'));
+    expect(simulation.running.map(({ operation }) => operation.kind)).toEqual(['model']);
+  });
+
+  test('that cannot be cured end the turn at once', () => {
+    const simulation = simulate();
+    simulation.send(message('m1'));
+    think(simulation, { outcome: { stop: 'failed', failure: { ...busy, retryable: false } } });
+    expect(simulation.running).toEqual([]);
+    expect(lastStop(simulation)).toEqual({ type: 'retries_exhausted' });
+  });
+});
+
+test('termination stops what runs and ends the session', () => {
+  const simulation = simulate();
+  simulation.send(message('m1'));
+  simulation.send({ id: 't1', type: 'session.status_terminated' });
+  const [model] = simulation.running;
+  expect(model?.cancelled).toBe(true);
+  expect(simulation.finished).toBe(false);
+  think(simulation, { outcome: { stop: 'interrupted' } });
+  expect(simulation.finished).toBe(true);
+  expect(typesOf(simulation).at(-1)).toBe('session.status_terminated');
+});

@@ -1,0 +1,199 @@
+/**
+ * A session as a Temporal workflow: the interpreter of `src/loop.ts`. It decides nothing. Its history is the
+ * session's log: client events come in by signal; what the loop writes rides on the scheduling of the operation
+ * that follows, or else on a local activity's marker; what operations produce is their result.
+ */
+import { defineSearchAttributeKey } from '@temporalio/common';
+import * as workflow from '@temporalio/workflow';
+import type { Carrier, RecordActivity, SessionActivities } from '../activities/contract.ts';
+import { NO_USAGE, type Draft } from '../src/log.ts';
+import { author, decide, INTERRUPTED, type Operation } from '../src/loop.ts';
+import { began, cancelled, closed, EMPTY, ended, fold, type LoopState } from '../src/loop/state.ts';
+import { toId } from '../src/wire/id.ts';
+import {
+  CLOSE_SIGNAL,
+  EMIT_SIGNAL,
+  SEARCH_ATTRIBUTES,
+  WAKE_SIGNAL,
+  type EmitInput,
+  type SessionInput,
+} from './messages.ts';
+
+const emit = workflow.defineSignal<[EmitInput]>(EMIT_SIGNAL);
+const wake = workflow.defineSignal(WAKE_SIGNAL);
+const close = workflow.defineSignal(CLOSE_SIGNAL);
+
+/**
+ * Heartbeats every second and a short timeout: that is what makes a killed worker's operation start again within
+ * seconds. A retry here means that a worker was lost; failures of the model are results, and the loop retries them.
+ */
+const REMOTE = {
+  heartbeatTimeout: '5s',
+  cancellationType: 'WAIT_CANCELLATION_COMPLETED',
+  retry: { initialInterval: '100ms', backoffCoefficient: 2, maximumInterval: '5s', maximumAttempts: 10 },
+} as const satisfies Partial<workflow.ActivityOptions>;
+
+const { record } = workflow.proxyLocalActivities<RecordActivity>({ startToCloseTimeout: '5s' });
+const statusAttribute = defineSearchAttributeKey(SEARCH_ATTRIBUTES.status, 'KEYWORD');
+const pen = { newId: () => toId('sevt', workflow.uuid4()), nowMs: () => Date.now() };
+
+/** A session at work. */
+interface Run {
+  readonly sessionId: string;
+  readonly scopes: Set<workflow.CancellationScope>;
+  state: LoopState;
+  /** Counts what arrived, so that the main loop notices. */
+  arrivals: number;
+  shownStatus: string;
+}
+
+/** Runs a session until it is terminated. */
+export async function session(input: SessionInput): Promise<void> {
+  const run: Run = {
+    sessionId: workflow.workflowInfo().workflowId,
+    scopes: new Set(),
+    state: fold(EMPTY, input.drafts, Date.now()),
+    arrivals: 0,
+    shownStatus: 'idle',
+  };
+  workflow.setHandler(emit, ({ drafts }) => absorb(run, drafts));
+  workflow.setHandler(wake, () => absorb(run, []));
+  workflow.setHandler(close, () => {
+    run.state = closed(run.state);
+    absorb(run, []);
+  });
+
+  for (;;) {
+    const step = decide(run.state);
+    showStatus(run);
+    if (!step) {
+      const seen = run.arrivals;
+      await workflow.condition(() => run.arrivals !== seen);
+      continue;
+    }
+    if (step.finish) break;
+    if (step.cancel) {
+      run.state = cancelled(run.state);
+      for (const scope of run.scopes) scope.cancel();
+      continue;
+    }
+    const drafts = author(run.state, step.write, pen);
+    absorb(run, drafts);
+    const rides = step.start.some(({ kind }) => kind !== 'timer');
+    if (!rides && drafts.length > 0) await record({ drafts });
+    step.start.forEach((operation, index) => launch(run, operation, rides && index === 0 ? drafts : []));
+  }
+  await release(run);
+}
+
+function absorb(run: Run, drafts: readonly Draft[]): void {
+  run.state = fold(run.state, drafts, Date.now());
+  run.arrivals += 1;
+}
+
+/** Starts an operation without waiting for it; its result is folded whenever it comes. */
+function launch(run: Run, operation: Operation, drafts: readonly Draft[]): void {
+  const callId = operation.kind === 'tool' ? operation.callId : '';
+  const spanId = run.state.phase.at === 'thinking' ? run.state.phase.spanId : '';
+  const scope = new workflow.CancellationScope();
+  run.scopes.add(scope);
+  run.state = began(run.state, operation.kind, callId);
+  void scope
+    .run(() => perform(run, operation, { drafts, spanId }))
+    .catch((error: unknown) => recordFailure(operation, spanId, error))
+    .then((result) => {
+      run.scopes.delete(scope);
+      absorb(run, result.drafts);
+      run.state = ended(run.state, operation.kind, callId);
+    });
+}
+
+async function perform(
+  run: Run,
+  operation: Operation,
+  { drafts, spanId }: Carrier & { spanId: string },
+): Promise<Carrier> {
+  const { sessionId, state } = run;
+  switch (operation.kind) {
+    case 'model':
+      return remote('model request', '1h', spanId).brain({ sessionId, spanId, drafts });
+    case 'provision':
+      return remote('provision a hand', '10m').provision({
+        sessionId,
+        network: state.policy.network,
+        drafts,
+      });
+    case 'tool': {
+      if (!state.hand) throw workflow.ApplicationFailure.nonRetryable('there is no hand to run the tool in');
+      const { callId, name } = operation;
+      return remote(name, '24h', callId).execute({ sessionId, callId, hand: state.hand, drafts });
+    }
+    case 'timer':
+      await workflow.sleep(operation.ms);
+      return { drafts: [] };
+  }
+}
+
+/** The activities under a summary that the Temporal UI shows. The id ties an activity to its event in the log. */
+function remote(summary: string, startToCloseTimeout: '1m' | '10m' | '1h' | '24h', activityId?: string) {
+  const id = activityId === undefined ? {} : { activityId };
+  return workflow.proxyActivities<SessionActivities>({ ...REMOTE, ...id, summary, startToCloseTimeout });
+}
+
+/** An operation without a result: its worker was lost for good, or it was cancelled before it began. */
+async function recordFailure(operation: Operation, spanId: string, error: unknown): Promise<Carrier> {
+  const isCancelled = workflow.isCancellation(error);
+  const reason = workflow.rootCause(error) ?? String(error);
+  const drafts = afterFailure(operation, spanId, { isCancelled, reason });
+  return drafts.length > 0 ? workflow.CancellationScope.nonCancellable(() => record({ drafts })) : { drafts };
+}
+
+function afterFailure(
+  operation: Operation,
+  spanId: string,
+  { isCancelled, reason }: { isCancelled: boolean; reason: string },
+): Draft[] {
+  const id = pen.newId();
+  switch (operation.kind) {
+    case 'model': {
+      const failure = {
+        kind: 'unknown_error',
+        message: `The model request could not be run: ${reason}`,
+        retryable: false,
+      } as const;
+      const end = { model_request_start_id: spanId, is_error: !isCancelled, model_usage: NO_USAGE } as const;
+      const outcome = isCancelled
+        ? ({ stop: 'interrupted' } as const)
+        : ({ stop: 'failed', failure } as const);
+      return [{ event: { id, type: 'span.model_request_end', ...end }, extra: { outcome } }];
+    }
+    case 'tool': {
+      const text = isCancelled ? INTERRUPTED : `The tool could not be run: ${reason}`;
+      const result = {
+        tool_use_id: operation.callId,
+        content: [{ type: 'text' as const, text }],
+        is_error: true,
+      };
+      return [{ event: { id, type: 'agent.tool_result', ...result } }];
+    }
+    case 'provision':
+      return [{ event: { id, type: 'x.hand_failed', reason: isCancelled ? 'interrupted' : reason } }];
+    case 'timer':
+      return [];
+  }
+}
+
+function showStatus(run: Run): void {
+  if (run.state.status === run.shownStatus) return;
+  run.shownStatus = run.state.status;
+  workflow.upsertSearchAttributes([{ key: statusAttribute, value: run.shownStatus }]);
+}
+
+async function release({ state: { hand } }: Run): Promise<void> {
+  if (!hand) return;
+  try {
+    await remote('release the hand', '1m').release({ hand });
+  } catch {
+    workflow.log.warn('the hand could not be released; the reaper will take it', { hand: hand.id });
+  }
+}
