@@ -27,8 +27,3 @@ export interface SessionActivities {
   /** Frees the hand. */
   release(input: { readonly hand: Hand }): Promise<void>;
 }
-
-/** The local activity that makes what the workflow itself decided durable: a marker in the history. */
-export interface RecordActivity {
-  record(input: Carrier): Promise<Carrier>;
-}

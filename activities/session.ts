@@ -12,7 +12,7 @@ import { INTERRUPTED } from '../src/loop.ts';
 import type { PreviewSender } from '../src/previews.ts';
 import type { Sessions } from '../src/session.ts';
 import type { ResultBlock } from '../src/wire/event.ts';
-import type { Carrier, RecordActivity, SessionActivities } from './contract.ts';
+import type { Carrier, SessionActivities } from './contract.ts';
 
 /** What the activities are made of. */
 export interface ActivityDeps {
@@ -30,7 +30,7 @@ const HEARTBEAT_MS = 1000;
 const WATCH_AFTER_MS = 100;
 
 /** Makes the activities. */
-export function createActivities(deps: ActivityDeps): SessionActivities & RecordActivity {
+export function createActivities(deps: ActivityDeps): SessionActivities {
   const { sessions, brain, hands, previews, pack, newId } = deps;
 
   return {
@@ -82,10 +82,6 @@ export function createActivities(deps: ActivityDeps): SessionActivities & Record
     async release({ hand }) {
       await hands.release(hand);
     },
-
-    async record(input) {
-      return input;
-    },
   };
 }
 
@@ -136,7 +132,7 @@ async function abortOnInterrupt(
   { controller, over }: Watch,
 ): Promise<void> {
   const { entries } = await sessions.follow(sessionId, over);
-  const { loop } = await sessions.getSession(sessionId);
+  const { loop } = await sessions.getSession(sessionId, 'live');
   if (loop.interrupts.length > 0 || loop.status === 'terminated')
     return controller.abort(new InterruptedError('interrupted'));
   for await (const fresh of entries) {

@@ -2,13 +2,14 @@
 import Dockerode from 'dockerode';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { access, open, readFile } from 'node:fs/promises';
+import { access, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const LOG_PATH = join(tmpdir(), 'drover-dockerd.log');
+const PID_PATH = '/var/run/docker.pid';
 const START_PATIENCE_MS = 40_000;
 const POLL_MS = 100;
 /** From what is best to what works in the barest container: no packet filter, no overlay file system. */
@@ -25,6 +26,7 @@ export async function ensureDockerd({ log }: { log: (line: string) => void }): P
   if (process.getuid?.() !== 0) return 'no Docker daemon answers, and only root can start one';
   const program = await findProgram('dockerd');
   if (program === undefined) return 'no Docker daemon answers, and dockerd is not installed';
+  await removeStalePid();
   for (const settings of SETTINGS) {
     log(
       `dockerd: starting it ${settings.length === 0 ? 'as it is' : `with ${settings.join(' ')}`}, log in ${LOG_PATH}`,
@@ -33,6 +35,14 @@ export async function ensureDockerd({ log }: { log: (line: string) => void }): P
   }
   const words = await readFile(LOG_PATH, 'utf8').catch(() => '');
   return `dockerd does not start here: ${words.trim().split('\n').at(-1) ?? ''}`;
+}
+
+/** A daemon that was killed leaves a pid behind, and dockerd refuses to start while a process has it, if only a zombie. */
+async function removeStalePid(): Promise<void> {
+  const pid = (await readFile(PID_PATH, 'utf8').catch(() => '')).trim();
+  if (pid === '') return;
+  const state = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  if (!state.includes('(dockerd)') || state.includes(') Z ')) await rm(PID_PATH, { force: true });
 }
 
 /** Detached: it serves later runs too. */

@@ -2,7 +2,7 @@
 import process from 'node:process';
 
 /** What may stand in a log line beside the message. Never put headers, bodies or tokens here. */
-export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;
+type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;
 
 /** A role's log. */
 export interface Logger {

@@ -1,6 +1,6 @@
 /**
  * Composition root of the credential proxy: a process of its own, the only one that holds the model API key. It can
- * be reached from this machine alone.
+ * be reached from this machine alone, unless it is told another address to listen on.
  */
 import { once } from 'node:events';
 import { Server } from 'node:http';
@@ -17,6 +17,8 @@ const DRAIN_MS = 1_000;
 export interface ProxySettings {
   /** 0 picks any. */
   readonly port: number;
+  /** Loopback, unless a container's own network does the fencing. */
+  readonly host?: string;
   /** The model API; Anthropic's own where no address is given. */
   readonly upstream: { readonly baseUrl?: string | undefined; readonly apiKey?: string | undefined };
   /** Signs session tokens; shared with whoever makes them. */
@@ -27,17 +29,17 @@ export interface ProxySettings {
 
 /** Runs the proxy. */
 export async function runProxy(settings: ProxySettings): Promise<{ port: number; close(): Promise<void> }> {
-  const { upstream, tokenSecret, log = createLogger('proxy') } = settings;
+  const { host = LOOPBACK, upstream, tokenSecret, log = createLogger('proxy') } = settings;
   const { apiKey, baseUrl = ANTHROPIC } = upstream;
   if (!URL.canParse(baseUrl)) throw new TypeError('The address of the model API is no URL.');
   const app = createProxyApp({ tokens: createTokens(tokenSecret), upstream: { baseUrl, apiKey }, log });
   const server = createAdaptorServer({ fetch: app.fetch, overrideGlobalObjects: false });
   if (!(server instanceof Server)) throw new TypeError('Expected a plain HTTP server.');
-  server.listen(settings.port, LOOPBACK);
+  server.listen(settings.port, host);
   await once(server, 'listening');
   const address = server.address();
   if (address === null || typeof address === 'string') throw new TypeError('Expected a TCP address.');
-  log.info('listening', { host: LOOPBACK, port: address.port, upstream: new URL(baseUrl).host });
+  log.info('listening', { host, port: address.port, upstream: new URL(baseUrl).host });
   let closing: Promise<void> | undefined;
   // Lets requests that are under way end for a moment, then breaks them off.
   const stop = async (): Promise<void> => {

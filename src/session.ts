@@ -27,6 +27,8 @@ export interface Slice {
 export interface ListKey {
   readonly queued: boolean;
   readonly position: number;
+  /** For a queued one: how long the log was. What has been settled since stands before it, but was not seen. */
+  readonly length: number;
 }
 
 /** What the wire's event list can ask for. Times are RFC 3339 in UTC with six fractional digits. */
@@ -106,8 +108,11 @@ export interface Sessions {
   getEvents(id: string, slice?: Slice): Promise<readonly Entry[]>;
   /** Reads a page of the list as the wire shows it: each event once, in its current form. Needs no worker. */
   listEvents(id: string, query: EventQuery): Promise<EventPage>;
-  /** Folds the log into what it says of the session; needs no worker. */
-  getSession(id: string): Promise<SessionView>;
+  /**
+   * Folds the log into what it says of the session; needs no worker. `live`: where the log is being followed in this
+   * process anyway, as far as that has come, which is milliseconds behind at most.
+   */
+  getSession(id: string, freshness?: 'now' | 'live'): Promise<SessionView>;
   /** Attaches to the end of the log. Attach first, then read: nothing falls in between. */
   follow(id: string, signal: AbortSignal): Promise<Tail>;
   /** Puts a session back to work. Harmless when it works already. */

@@ -28,16 +28,27 @@ export function startSweeper(deps: SweeperDeps): { stop(): void } {
 }
 
 /** One sweep. `nowMs` is a parameter for tests. */
-export async function sweep({ records, sessions }: SweeperDeps, nowMs: number = Date.now()): Promise<void> {
-  for (const row of await records.sessions.listByState('creating', MOST_AT_ONCE)) {
-    if (Date.parse(row.createdAt) > nowMs - SETTLED_AFTER_MS) continue;
+export async function sweep(
+  { records, sessions, log }: SweeperDeps,
+  nowMs: number = Date.now(),
+): Promise<void> {
+  // A row that fails must not keep the others waiting: it would fail first again at the next sweep.
+  const each = async (rows: readonly SessionRow[], finish: (row: SessionRow) => Promise<void>): Promise<void> => {
+    for (const row of rows) {
+      await finish(row).catch((error: unknown) =>
+        log.warn('a session could not be swept; it will be tried again', { id: row.id, error: String(error) }),
+      );
+    }
+  };
+  await each(await records.sessions.listByState('creating', MOST_AT_ONCE), async (row) => {
+    if (Date.parse(row.createdAt) > nowMs - SETTLED_AFTER_MS) return;
     if (await hasLog(sessions, row)) await records.sessions.setState(row, 'ready', 'creating');
     else await records.sessions.delete(row);
-  }
-  for (const row of await records.sessions.listByState('deleting', MOST_AT_ONCE)) {
+  });
+  await each(await records.sessions.listByState('deleting', MOST_AT_ONCE), async (row) => {
     await sessions.remove(row.id);
     await records.sessions.delete(row);
-  }
+  });
 }
 
 async function hasLog(sessions: Sessions, { id }: SessionRow): Promise<boolean> {

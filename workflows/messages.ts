@@ -13,6 +13,9 @@ export const WAKE_SIGNAL = 'wake';
 /** The signal that ends the workflow because its session is being deleted; it writes no event. */
 export const CLOSE_SIGNAL = 'close';
 
+/** The memo field whose upserts carry what the workflow itself writes. */
+export const LOG_MEMO = 'log';
+
 /** What the `emit` signal carries. */
 export interface EmitInput {
   readonly drafts: readonly Draft[];

@@ -1,11 +1,11 @@
 /**
  * A session as a Temporal workflow: the interpreter of `src/loop.ts`. It decides nothing. Its history is the
  * session's log: client events come in by signal; what the loop writes rides on the scheduling of the operation
- * that follows, or else on a local activity's marker; what operations produce is their result.
+ * that follows, or else on an upsert of the memo; what operations produce is their result.
  */
 import { defineSearchAttributeKey } from '@temporalio/common';
 import * as workflow from '@temporalio/workflow';
-import type { Carrier, RecordActivity, SessionActivities } from '../activities/contract.ts';
+import type { Carrier, SessionActivities } from '../activities/contract.ts';
 import { NO_USAGE, type Draft } from '../src/log.ts';
 import { author, decide, INTERRUPTED, type Operation } from '../src/loop.ts';
 import { began, cancelled, closed, EMPTY, ended, fold, type LoopState } from '../src/loop/state.ts';
@@ -13,6 +13,7 @@ import { toId } from '../src/wire/id.ts';
 import {
   CLOSE_SIGNAL,
   EMIT_SIGNAL,
+  LOG_MEMO,
   SEARCH_ATTRIBUTES,
   WAKE_SIGNAL,
   type EmitInput,
@@ -33,7 +34,6 @@ const REMOTE = {
   retry: { initialInterval: '100ms', backoffCoefficient: 2, maximumInterval: '5s', maximumAttempts: 10 },
 } as const satisfies Partial<workflow.ActivityOptions>;
 
-const { record } = workflow.proxyLocalActivities<RecordActivity>({ startToCloseTimeout: '5s' });
 const statusAttribute = defineSearchAttributeKey(SEARCH_ATTRIBUTES.status, 'KEYWORD');
 const pen = { newId: () => toId('sevt', workflow.uuid4()), nowMs: () => Date.now() };
 
@@ -80,7 +80,7 @@ export async function session(input: SessionInput): Promise<void> {
     const drafts = author(run.state, step.write, pen);
     absorb(run, drafts);
     const rides = step.start.some(({ kind }) => kind !== 'timer');
-    if (!rides && drafts.length > 0) await record({ drafts });
+    if (!rides) record(drafts);
     step.start.forEach((operation, index) => launch(run, operation, rides && index === 0 ? drafts : []));
   }
   await release(run);
@@ -89,6 +89,14 @@ export async function session(input: SessionInput): Promise<void> {
 function absorb(run: Run, drafts: readonly Draft[]): void {
   run.state = fold(run.state, drafts, Date.now());
   run.arrivals += 1;
+}
+
+/**
+ * Writes what the workflow itself decided into its history, when no operation follows that it could ride on. An
+ * upsert of the memo is one event in the very task that decides (docs/adr/0003); the memo keeps only the last.
+ */
+function record(drafts: readonly Draft[]): void {
+  if (drafts.length > 0) workflow.upsertMemo({ [LOG_MEMO]: { drafts } });
 }
 
 /** Starts an operation without waiting for it; its result is folded whenever it comes. */
@@ -141,11 +149,12 @@ function remote(summary: string, startToCloseTimeout: '1m' | '10m' | '1h' | '24h
 }
 
 /** An operation without a result: its worker was lost for good, or it was cancelled before it began. */
-async function recordFailure(operation: Operation, spanId: string, error: unknown): Promise<Carrier> {
+function recordFailure(operation: Operation, spanId: string, error: unknown): Carrier {
   const isCancelled = workflow.isCancellation(error);
   const reason = workflow.rootCause(error) ?? String(error);
   const drafts = afterFailure(operation, spanId, { isCancelled, reason });
-  return drafts.length > 0 ? workflow.CancellationScope.nonCancellable(() => record({ drafts })) : { drafts };
+  record(drafts);
+  return { drafts };
 }
 
 function afterFailure(

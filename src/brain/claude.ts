@@ -40,14 +40,12 @@ export function createClaudeBrain({
       const previewer = createPreviewer(thought);
       try {
         const authorization = `Bearer ${await tokenFor(thought.sessionId)}`;
-        const stream = client.beta.messages.stream(request, {
+        const listening = client.withOptions({ fetch: overhear(silence.heard) });
+        const stream = listening.beta.messages.stream(request, {
           headers: { authorization },
           signal: AbortSignal.any([thought.signal, silence.signal]),
         });
-        stream.on('streamEvent', (event) => {
-          silence.heard();
-          previewer.show(event);
-        });
+        stream.on('streamEvent', (event) => previewer.show(event));
         const message = await stream.finalMessage();
         thought.signal.throwIfAborted();
         return toDrafts(message, thought, {
@@ -128,9 +126,10 @@ function toDrafts(
   ];
 }
 
-/** All blocks but a tool call that was cut off: its input may be half there. */
+/** All blocks but tool calls that must not run: one that was cut off (its input may be half there), and refused ones. */
 function usable({ content, stop_reason }: BetaMessage): { block: BetaContentBlock; index: number }[] {
   const blocks = content.map((block, index) => ({ block, index }));
+  if (stop_reason === 'refusal') return blocks.filter(({ block }) => block.type !== 'tool_use');
   const cutOff = stop_reason === 'max_tokens' || stop_reason === 'model_context_window_exceeded';
   return cutOff && blocks.at(-1)?.block.type === 'tool_use' ? blocks.slice(0, -1) : blocks;
 }
@@ -210,18 +209,30 @@ function isThinking(block: { type: string }): boolean {
   return block.type === 'thinking' || block.type === 'redacted_thinking';
 }
 
+/** Hears every byte of an answer, also the pings of a model that thinks long, which the SDK keeps to itself. */
+function overhear(heard: () => void): typeof fetch {
+  return async (input, init) => {
+    const answer = await fetch(input, init);
+    if (!answer.body) return answer;
+    const ear = new TransformStream<Uint8Array, Uint8Array>({
+      transform(chunk, controller) {
+        heard();
+        controller.enqueue(chunk);
+      },
+    });
+    return new Response(answer.body.pipeThrough(ear), answer);
+  };
+}
+
 /** Gives up on a stream that says nothing: a connection can die without a word. */
 function silenceGuard(silenceMs: number): { signal: AbortSignal; heard(): void; stop(): void } {
   const controller = new AbortController();
   const giveUp = (): void =>
     controller.abort(new Error(`The model was silent for ${silenceMs / 1000} seconds.`));
-  let timer = setTimeout(giveUp, silenceMs);
+  const timer = setTimeout(giveUp, silenceMs);
   return {
     signal: controller.signal,
-    heard() {
-      clearTimeout(timer);
-      timer = setTimeout(giveUp, silenceMs);
-    },
+    heard: () => void timer.refresh(),
     stop: () => clearTimeout(timer),
   };
 }

@@ -18,6 +18,8 @@ export const NO_RESULT = 'No result was recorded for this tool call.';
 
 const THINKING_BUDGET_TOKENS = 8_000;
 const EPHEMERAL = { type: 'ephemeral' } as const;
+/** Some models want it with any `speed`. */
+const FAST_MODE_BETA = 'fast-mode-2026-02-01';
 
 /** A message, always with a list of blocks. */
 export interface Message {
@@ -47,21 +49,34 @@ export function toRequest(entries: readonly Entry[]): MessageCreateParamsStreami
   const traits = traitsOf(model.id);
   const messages = withBreakpoints(toMessages(entries));
   if (messages.length === 0) return undefined;
-  const tools = toolboxOf(agent['tools']).offered;
   const system = agent['system'];
   return {
     model: model.id,
     max_tokens: traits.maxTokens,
     stream: true,
     messages,
-    ...(typeof system === 'string' && system !== ''
+    ...(typeof system === 'string' && system.trim() !== ''
       ? { system: [{ type: 'text', text: system, cache_control: EPHEMERAL }] }
       : {}),
-    ...(tools.length > 0 ? { tools: tools.map((tool) => ({ ...tool })) } : {}),
+    ...toolsOf(agent, messages),
     ...thinkingOf(traits.thinking),
     ...(traits.effort && model.effort ? { output_config: { effort: model.effort } } : {}),
-    ...(model.speed === 'fast' ? { speed: 'fast' as const } : {}),
+    ...(model.speed === 'fast' ? { speed: 'fast' as const, betas: [FAST_MODE_BETA] } : {}),
   };
+}
+
+/** The API wants tools wherever the conversation holds calls, also when the agent may make none any more. */
+function toolsOf(
+  agent: AgentSnapshot,
+  messages: readonly Message[],
+): Pick<MessageCreateParamsStreaming, 'tools' | 'tool_choice'> {
+  const { offered } = toolboxOf(agent['tools']);
+  if (offered.length > 0) return { tools: offered.map((tool) => ({ ...tool })) };
+  const blocks = messages.flatMap(({ content }) => content);
+  const used = new Set(blocks.flatMap((block) => (block.type === 'tool_use' ? [block.name] : [])));
+  if (used.size === 0) return {};
+  const retired = [...used].map((name) => ({ name, input_schema: { type: 'object' as const } }));
+  return { tools: retired, tool_choice: { type: 'none' } };
 }
 
 /** The agent as of the end of `entries`. */
@@ -81,7 +96,7 @@ export function toMessages(entries: readonly Entry[]): Message[] {
     const { event } = entry;
     switch (event.type) {
       case 'user.message':
-        if (event.processed_at !== null) addTo(draft, 'user', event.content.map(toBlock));
+        if (event.processed_at !== null) addTo(draft, 'user', event.content.map(toBlock).filter(isNotBlank));
         break;
       case 'span.model_request_start':
         answer = { blocks: new Map(), uses: [] };
@@ -119,9 +134,14 @@ function collect(answer: Answer, { event, extra }: Entry): void {
   }
 }
 
-/** Writes a finished answer and, right behind it, the result of each of its calls. */
+/**
+ * Writes a finished answer and, right behind it, the result of each of its calls. The API takes neither blank text
+ * nor a message that ends with a thought.
+ */
 function addAnswer(draft: Draft, { blocks, uses }: Answer): void {
-  const content = [...blocks].sort(([left], [right]) => left - right).map(([, block]) => block);
+  const ordered = [...blocks].sort(([left], [right]) => left - right).map(([, block]) => block);
+  const visible = ordered.filter(isNotBlank);
+  const content = visible.slice(0, visible.findLastIndex(({ type }) => !isThought(type)) + 1);
   if (content.length === 0) return;
   addTo(draft, 'assistant', content);
   if (uses.length > 0)
@@ -130,6 +150,10 @@ function addAnswer(draft: Draft, { blocks, uses }: Answer): void {
       'user',
       uses.map((use) => resultOf(draft.results, use)),
     );
+}
+
+function isThought(type: string): boolean {
+  return type === 'thinking' || type === 'redacted_thinking';
 }
 
 function resultOf(results: Draft['results'], { eventId, callId }: ToolUse): BetaContentBlockParam {
@@ -145,19 +169,24 @@ function resultsOf(entries: readonly Entry[]): Map<string, BetaContentBlockParam
     if (event.type !== 'agent.tool_result' && event.type !== 'user.custom_tool_result') continue;
     const id = event.type === 'agent.tool_result' ? event.tool_use_id : event.custom_tool_use_id;
     if (results.has(id)) continue;
+    const failed = event.is_error === true;
+    // The API takes nothing but text with an error.
     const content = (event.content ?? [])
-      .filter((block) => block.type !== 'text' || block.text !== '')
-      .map(toBlock);
-    const filled =
-      event.is_error === true && content.length === 0 ? 'The tool failed without output.' : content;
+      .map(toBlock)
+      .filter((block) => isNotBlank(block) && (!failed || block.type === 'text'));
+    const filled = failed && content.length === 0 ? 'The tool failed without output.' : content;
     results.set(id, {
       type: 'tool_result',
       tool_use_id: id,
       ...(filled.length > 0 ? { content: filled } : {}),
-      ...(event.is_error === true ? { is_error: true } : {}),
+      ...(failed ? { is_error: true } : {}),
     } as BetaContentBlockParam);
   }
   return results;
+}
+
+function isNotBlank(block: BetaContentBlockParam): boolean {
+  return block.type !== 'text' || block.text.trim() !== '';
 }
 
 function addTo(
@@ -166,6 +195,7 @@ function addTo(
   blocks: readonly BetaContentBlockParam[],
 ): void {
   const last = messages.at(-1);
+  if (blocks.length === 0) return;
   if (last?.role === role) last.content.push(...blocks);
   else messages.push({ role, content: [...blocks] });
 }

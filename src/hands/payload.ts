@@ -20,7 +20,7 @@ export interface Payload {
 }
 
 /** One file: where it is here, and where it belongs below the folder that the runner is installed in. */
-export interface PayloadFile {
+interface PayloadFile {
   readonly source: string;
   readonly path: string;
 }

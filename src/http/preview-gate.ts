@@ -42,8 +42,9 @@ export function createPreviewGate(wanted: ReadonlySet<string>): PreviewGate {
 
   return {
     preview({ spanId, frame }) {
-      if (open.has(spanId)) return pass(frame) ? [frame] : [];
+      // A span that was given up stays so: what follows a hole must not be shown.
       if (over.has(spanId)) return [];
+      if (open.has(spanId)) return pass(frame) ? [frame] : [];
       const waiting = held.get(spanId) ?? [];
       if (waiting.length < MOST_HELD) held.set(spanId, [...waiting, frame]);
       else over.add(spanId);

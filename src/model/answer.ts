@@ -15,7 +15,7 @@ export type AnswerBlock = Pace &
     | { readonly type: 'tool_use'; readonly id: string; readonly name: string; readonly json: string }
   );
 /** A pause between two blocks. */
-export interface Pause {
+interface Pause {
   readonly type: 'pause';
   readonly delayMs: number;
 }

@@ -30,6 +30,8 @@
  * Each answer of the model is one **step**: the lines up to and including the next `call`, `calls`, `stop` or
  * `replay`, or the end. Which step is next follows from the conversation alone: the assistant messages since the last
  * user message with a `drover` block are counted. So a plain message may follow a step that ended with `stop`.
+ * An answer that leaves nothing in the conversation (it was interrupted, or had no text and no call) does not count:
+ * its step comes again.
  *
  * A `fail` line holds for its step. Without `times` it fails for ever; with `times: n` the first n tries fail and
  * then the next `fail` line of the step, or the step itself, has its turn. That count is the only state. It is kept

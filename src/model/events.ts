@@ -15,7 +15,7 @@ const CHUNK_CHARS = 24;
 const BETA_USAGE = { iterations: null, fallback_credit: null };
 
 /** Whatever can stand in the stream. */
-export type StreamEvent = RawMessageStreamEvent | { readonly type: 'ping' } | ErrorBody;
+type StreamEvent = RawMessageStreamEvent | { readonly type: 'ping' } | ErrorBody;
 /** An event, and how long to wait before it. */
 export interface TimedEvent {
   readonly event: StreamEvent;

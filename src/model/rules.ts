@@ -32,6 +32,7 @@ export function checkPrompt(request: PromptRequest): void {
   checkTools(request);
   checkBreakpoints(request);
   for (const [i, { text }] of request.system.entries()) checkText(text, `system.${i}`);
+  checkWords(request.system, 'system');
 }
 
 /** Checks what only holds for a request that wants an answer. Throws ApiError. */
@@ -73,6 +74,7 @@ function checkMessages(messages: readonly Message[]): void {
   for (const [i, { role, content }] of messages.entries()) {
     if (content.length === 0) throw illegal(`messages.${i}: ${role} messages must have non-empty content`);
     for (const [j, block] of content.entries()) checkBlock(role, block, `messages.${i}.content.${j}`);
+    checkWords(content, `messages.${i}`);
     if (role !== 'assistant') continue;
     const last = content.at(-1)?.type;
     if (last === 'thinking' || last === 'redacted_thinking') {
@@ -100,7 +102,13 @@ function checkBlock(role: Message['role'], block: Block, path: string): void {
 
 function checkText(text: string, path: string): void {
   if (text === '') throw illegal(`${path}: text content blocks must be non-empty`);
-  if (text.trim() === '') throw illegal(`${path}: text content blocks must contain non-whitespace text`);
+}
+
+/** The real API takes blank text beside other text, but not alone. */
+function checkWords(blocks: readonly Block[], path: string): void {
+  const texts = blocks.flatMap((block) => (block.type === 'text' ? [block.text] : []));
+  if (texts.length === 0 || texts.some((text) => text.trim() !== '')) return;
+  throw illegal(`${path}: text content blocks must contain non-whitespace text`);
 }
 
 function checkResult({ content = [], is_error: isError }: ToolResultBlock, path: string): void {

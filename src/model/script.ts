@@ -25,11 +25,37 @@ export function nextStep(request: MessagesRequest): NextStep {
   const at = messages.findLastIndex((message) => message.role === 'user' && hasDirectives(ownText(message)));
   const script = messages[at];
   const steps = script === undefined ? [] : readSteps(ownText(script));
-  const index = messages.slice(at + 1).filter(({ role }) => role === 'assistant').length;
+  const index = countAnswers(messages.slice(at + 1), steps);
   const previous = at === -1 ? undefined : steps[index - 1];
   checkEnd(messages, previous);
   const step = steps[index] ?? unscripted(request, steps, at);
   return { step: fit(fill(step, messages), request), index };
+}
+
+/**
+ * How many answers the conversation holds since the script. Each is one assistant message, except that a harness may
+ * have joined the parts of a paused turn into one: then what is left over belongs to the next step.
+ */
+function countAnswers(messages: readonly Message[], steps: readonly Step[]): number {
+  let count = 0;
+  for (const { role, content } of messages) {
+    if (role !== 'assistant') continue;
+    let left = content.filter(({ type }) => type === 'text' || type === 'tool_use').length;
+    for (let step = steps[count]; step?.stop?.stop === 'pause_turn'; step = steps[count]) {
+      left -= lastingBlocks(step);
+      if (left <= 0) break;
+      count += 1;
+    }
+    count += 1;
+  }
+  return count;
+}
+
+function lastingBlocks({ parts }: Step): number {
+  return parts.reduce(
+    (sum, part) => sum + (part.kind === 'say' ? 1 : part.kind === 'calls' ? part.calls.length : 0),
+    0,
+  );
 }
 
 /** A prompt ends with the user, but for a turn that the model itself has paused. */

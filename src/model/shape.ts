@@ -187,7 +187,7 @@ const fullRequest = z.strictObject({
 /** A content block of a message. */
 export type Block = z.infer<typeof block>;
 /** A text block of a message or of the system prompt. */
-export type TextBlock = z.infer<typeof text>;
+type TextBlock = z.infer<typeof text>;
 /** A tool's answer. */
 export type ToolResultBlock = z.infer<typeof toolResult>;
 /** A cache breakpoint. */

@@ -5,6 +5,7 @@
 import { rm } from 'node:fs/promises';
 import { createServer, connect, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
+import { LRUCache } from 'lru-cache';
 import type { BusAddress } from '../config.ts';
 import type { PreviewMessage, PreviewReceiver, PreviewSender } from '../previews.ts';
 
@@ -13,6 +14,8 @@ type Interest = { readonly watch: string } | { readonly unwatch: string };
 const RECONNECT_MS = 250;
 /** A receiver that does not keep up loses previews; they are best effort. */
 const MOST_BUFFERED_BYTES = 4 * 1024 * 1024;
+/** More than a worker has model requests under way. */
+const SPANS_REMEMBERED = 2000;
 
 /** Listens for workers at `address`. */
 export async function receivePreviews(address: BusAddress): Promise<PreviewReceiver> {
@@ -25,8 +28,7 @@ export async function receivePreviews(address: BusAddress): Promise<PreviewRecei
     worker.on('error', () => worker.destroy());
     worker.on('close', () => workers.delete(worker));
     for (const sessionId of listeners.keys()) tell(worker, { watch: sessionId });
-    readLines(worker, (line) => {
-      const message = JSON.parse(line) as PreviewMessage;
+    readMessages<PreviewMessage>(worker, (message) => {
       for (const listener of listeners.get(message.sessionId) ?? []) listener(message);
     });
   });
@@ -62,21 +64,28 @@ export async function receivePreviews(address: BusAddress): Promise<PreviewRecei
 /** Connects to the API at `address`, again and again: either end may restart at any time. */
 export function sendPreviews(address: BusAddress): PreviewSender {
   const watched = new Set<string>();
+  const sent = new LRUCache<string, true>({ max: SPANS_REMEMBERED });
+  /** Spans of which something was lost: no more of them, because a preview has no holes (wire-api 12.1). */
+  const broken = new LRUCache<string, true>({ max: SPANS_REMEMBERED });
   let socket: Socket | undefined;
   let retry: NodeJS.Timeout | undefined;
   let closed = false;
 
   function open(): void {
     const api = connect(address);
-    api.on('connect', () => (socket = api));
+    api.on('connect', () => {
+      if (closed) api.destroy();
+      else socket = api;
+    });
     api.on('error', () => api.destroy());
     api.on('close', () => {
       socket = undefined;
       watched.clear();
+      for (const spanId of sent.keys()) broken.set(spanId, true);
+      sent.clear();
       if (!closed) retry = setTimeout(open, RECONNECT_MS);
     });
-    readLines(api, (line) => {
-      const interest = JSON.parse(line) as Interest;
+    readMessages<Interest>(api, (interest) => {
       if ('watch' in interest) watched.add(interest.watch);
       else watched.delete(interest.unwatch);
     });
@@ -85,7 +94,13 @@ export function sendPreviews(address: BusAddress): PreviewSender {
 
   return {
     send(message) {
-      if (!socket || !watched.has(message.sessionId) || socket.writableLength > MOST_BUFFERED_BYTES) return;
+      const { sessionId, spanId } = message;
+      if (!socket || !watched.has(sessionId) || broken.has(spanId)) return;
+      if (socket.writableLength > MOST_BUFFERED_BYTES) {
+        broken.set(spanId, true);
+        return;
+      }
+      sent.set(spanId, true);
       socket.write(`${JSON.stringify(message)}\n`);
     },
     close() {
@@ -97,8 +112,20 @@ export function sendPreviews(address: BusAddress): PreviewSender {
 }
 
 /** The interface passes the socket's errors on; the socket's own handler has dealt with them. */
-function readLines(socket: Socket, onLine: (line: string) => void): void {
+function readMessages<T>(socket: Socket, onMessage: (message: T) => void): void {
   createInterface({ input: socket })
-    .on('line', onLine)
+    .on('line', (line) => {
+      const message = parse<T>(line);
+      if (message !== undefined) onMessage(message);
+    })
     .on('error', () => undefined);
+}
+
+/** The last line of a process that died may be half a line. */
+function parse<T>(line: string): T | undefined {
+  try {
+    return JSON.parse(line) as T;
+  } catch {
+    return undefined;
+  }
 }

@@ -15,7 +15,7 @@ import { createRevocations, type Revocations } from './revocation.ts';
 import { TokenError, type SessionTokens, type TokenClaims } from './token.ts';
 
 /** The model API behind the proxy. */
-export interface Upstream {
+interface Upstream {
   readonly baseUrl: string;
   /** None where the upstream wants none, as the scripted model. */
   readonly apiKey?: string | undefined;

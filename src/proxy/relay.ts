@@ -2,7 +2,7 @@
 import { createRedactor } from './redact.ts';
 
 /** How a body ended. */
-export type RelayEnd = 'complete' | 'upstream cut' | 'client gone';
+type RelayEnd = 'complete' | 'upstream cut' | 'client gone';
 
 /** How to pass a body on. */
 export interface RelayOptions {

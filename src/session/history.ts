@@ -2,7 +2,7 @@
 import { defaultPayloadConverter, type Payload } from '@temporalio/common';
 import type { temporal } from '@temporalio/proto';
 import type { Author, Draft } from '../log.ts';
-import { EMIT_SIGNAL } from '../../workflows/messages.ts';
+import { EMIT_SIGNAL, LOG_MEMO } from '../../workflows/messages.ts';
 
 /** A Temporal history event. */
 export type HistoryEvent = temporal.api.history.v1.IHistoryEvent;
@@ -13,8 +13,6 @@ export interface CarrierContent {
   readonly author: Author;
   readonly timeUs: number;
 }
-
-const LOCAL_ACTIVITY_MARKER = 'core_local_activity';
 
 /** Reads the drafts that a history event carries; none for most. */
 export function carried(event: HistoryEvent): CarrierContent | undefined {
@@ -49,12 +47,8 @@ function payloadOf(event: HistoryEvent): { payload: Payload | null | undefined; 
     return signal.signalName === EMIT_SIGNAL
       ? { payload: signal.input?.payloads?.[0], author: 'client' }
       : undefined;
-  const marker = event.markerRecordedEventAttributes;
-  if (marker) {
-    return marker.markerName === LOCAL_ACTIVITY_MARKER
-      ? { payload: marker.details?.['result']?.payloads?.[0], author: 'server' }
-      : undefined;
-  }
+  const memo = event.workflowPropertiesModifiedEventAttributes?.upsertedMemo?.fields?.[LOG_MEMO];
+  if (memo) return { payload: memo, author: 'server' };
   const payloads =
     event.workflowExecutionStartedEventAttributes?.input ??
     event.activityTaskScheduledEventAttributes?.input ??

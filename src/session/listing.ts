@@ -4,24 +4,26 @@ import type { EventPage, EventQuery, ListKey } from '../session.ts';
 
 /** Picks one page. The key of an entry: queued ones sort behind all others, then by position. */
 export function selectEvents(entries: readonly Entry[], query: EventQuery): EventPage {
-  const direction = query.order === 'desc' ? -1 : 1;
+  const { order, after, limit } = query;
   const forms = currentForms(entries);
-  if (direction === -1) forms.reverse();
-  const { after } = query;
-  const rest = forms.filter(
-    (entry) => matches(entry, query) && (!after || compare(keyOf(entry), after) * direction > 0),
-  );
-  const page = rest.slice(0, query.limit);
+  if (order === 'desc') forms.reverse();
+  const rest = forms.filter((entry) => matches(entry, query) && (!after || isBehind(entry, after, order)));
+  const page = rest.slice(0, limit);
   const last = page.at(-1);
-  return { entries: page, next: rest.length > page.length && last ? keyOf(last) : undefined };
+  const key = last && { queued: isQueued(last), position: last.position, length: entries.length };
+  return { entries: page, next: rest.length > page.length ? key : undefined };
 }
 
-function keyOf({ event, position }: Entry): ListKey {
-  return { queued: event.processed_at === null, position };
+function isBehind(entry: Entry, after: ListKey, order: EventQuery['order']): boolean {
+  const queued = isQueued(entry);
+  const rank = Number(queued) - Number(after.queued) || entry.position - after.position;
+  if (order === 'desc') return rank < 0;
+  // What was written since the last page stands in front of a queued key, and must not be lost.
+  return rank > 0 || (after.queued && !queued && entry.position >= after.length);
 }
 
-function compare(left: ListKey, right: ListKey): number {
-  return Number(left.queued) - Number(right.queued) || left.position - right.position;
+function isQueued({ event }: Entry): boolean {
+  return event.processed_at === null;
 }
 
 function matches({ event }: Entry, { types, createdAt }: EventQuery): boolean {

@@ -7,7 +7,7 @@ import { createProjection } from '../log.ts';
 import { SessionGoneError, type SessionView } from '../session.ts';
 import { foldView } from '../view.ts';
 import { carried, closing, eventNumber, type HistoryEvent } from './history.ts';
-import { createWaiting, type Until } from './waiting.ts';
+import { createWaiting, type Waiting } from './waiting.ts';
 
 /** One page of a run's history. */
 export interface HistoryPage {
@@ -28,12 +28,11 @@ export interface HistorySource {
 }
 
 /** A session as far as it has been read. */
-export interface Reader {
+export interface Reader extends Waiting {
   readonly entries: readonly Entry[];
   readonly view: SessionView | undefined;
   /** Whether the newest run is closed: nothing will follow unless a new run starts. */
   readonly closed: boolean;
-  readonly until: Until;
   /** Reads up to what is durable now. */
   sync(): Promise<void>;
   /** Whether an event with this id is in the log. */
@@ -44,6 +43,10 @@ export interface Reader {
 export function createReader(source: HistorySource): Reader {
   const projection = createProjection();
   const ids = new Set<string>();
+  /** Runs that have been read to their end. */
+  const passed = new Set<string>();
+  /** Entries that the view does not know yet. */
+  const unseen: Entry[] = [];
   let view: SessionView | undefined;
   let runId: string | undefined;
   let token: Uint8Array | undefined;
@@ -65,6 +68,7 @@ export function createReader(source: HistorySource): Reader {
     }
     token = page.nextToken;
     if (nextRunId !== undefined) {
+      if (runId !== undefined) passed.add(runId);
       runId = nextRunId;
       token = undefined;
       lastEvent = 0;
@@ -73,15 +77,22 @@ export function createReader(source: HistorySource): Reader {
 
   async function addEntries(entries: readonly Entry[]): Promise<void> {
     for (const entry of entries) ids.add(entry.event.id);
-    const seen = await Promise.all(
-      entries.map(async (entry) => (shapesView(entry) ? source.unpack(entry) : entry)),
-    );
-    view = foldView(view, seen);
+    unseen.push(...entries);
+    await look();
   }
 
-  const until = createWaiting({
+  /** Brings the view up to the entries. Content that cannot be read now is tried again by the next read. */
+  async function look(): Promise<void> {
+    for (let [entry] = unseen; entry; [entry] = unseen) {
+      view = foldView(view, [shapesView(entry) ? await source.unpack(entry) : entry]);
+      unseen.shift();
+    }
+  }
+
+  const { until, isLive } = createWaiting({
     isOver: () => closed,
     async readMore(signal) {
+      if (unseen.length > 0) return look();
       runId ??= await source.firstRunId();
       await absorb(await source.page(runId, token, signal));
     },
@@ -96,10 +107,13 @@ export function createReader(source: HistorySource): Reader {
       return closed;
     },
     until,
+    isLive,
     has: (id) => ids.has(id),
     async sync() {
       const head = await source.head();
-      const reached = (): boolean => runId === head.runId && lastEvent >= head.eventNumber;
+      const reached = (): boolean =>
+        unseen.length === 0 &&
+        (passed.has(head.runId) || (runId === head.runId && lastEvent >= head.eventNumber));
       await until(reached, new AbortController().signal);
       if (!view) throw new SessionGoneError('the session has no log');
     },

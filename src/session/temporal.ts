@@ -77,6 +77,12 @@ export function createTemporalSessions({ client, blobs, taskQueue }: TemporalSes
     return reader as Reader & { view: SessionView };
   }
 
+  /** The reader as it is when somebody follows it anyway, else read up to now. */
+  async function live(id: string): Promise<Reader & { view: SessionView }> {
+    const reader = readerOf(id);
+    return reader.view && reader.isLive() ? (reader as Reader & { view: SessionView }) : synced(id);
+  }
+
   async function packFor(id: string, drafts: readonly Draft[]): Promise<Draft[]> {
     return pack(drafts, (text) => blobs.put(id, text));
   }
@@ -134,12 +140,12 @@ export function createTemporalSessions({ client, blobs, taskQueue }: TemporalSes
       return { ...page, entries: await unpackAll(blobs, id, page.entries) };
     },
 
-    async getSession(id) {
-      return (await synced(id)).view;
+    async getSession(id, freshness) {
+      return (await (freshness === 'live' ? live(id) : synced(id))).view;
     },
 
     async follow(id, signal) {
-      const reader = await synced(id);
+      const reader = await live(id);
       const from = reader.entries.length;
       return { from, entries: tail(reader, from, signal, (entries) => unpackAll(blobs, id, entries)) };
     },

@@ -14,6 +14,9 @@ import { ensureTemporalCli } from './cli.ts';
 import { connectionOptions } from './connection.ts';
 import { choosePorts } from './ports.ts';
 
+/** Temporal's dynamic configuration: keys as its documentation has them. */
+export type DynamicConfig = Readonly<Record<string, string | number | boolean>>;
+
 /** Where the server keeps its state, and what may be chosen about it. */
 export interface TemporalServerOptions {
   /** Holds the database, its log, its pid and its ports. One server at a time. */
@@ -25,7 +28,7 @@ export interface TemporalServerOptions {
   readonly log?: (line: string) => void;
   readonly signal?: AbortSignal;
   /** Further dynamic configuration, for tests that need other limits. */
-  readonly dynamicConfig?: Readonly<Record<string, string | number | boolean>>;
+  readonly dynamicConfig?: DynamicConfig;
 }
 
 /** A server that is kept running until `stop`. */
@@ -47,7 +50,8 @@ const SERVING = 1;
 /** The default rollback journal has a third of the throughput. FULL: what was acknowledged survives a power cut. */
 const PRAGMAS = { journal_mode: 'WAL', synchronous: 'FULL' };
 
-const DYNAMIC_CONFIG = {
+/** Limits and settings that the embedded server runs with; `docker/temporal/dynamicconfig.yaml` has the same. */
+export const DYNAMIC_CONFIG: DynamicConfig = {
   // The default caps a session at about ten activities a second.
   'history.transferProcessorMaxPollRPS': 2000,
   // An activity can start with the answer that ordered it, without a trip through the queue.
@@ -110,7 +114,7 @@ export function temporalMark(dataDir: string): string {
 function serverArguments(
   dataDir: string,
   ports: { readonly temporal: number; readonly temporalUi: number },
-  dynamicConfig: Readonly<Record<string, string | number | boolean>>,
+  dynamicConfig: DynamicConfig,
 ): string[] {
   const flags = {
     '--db-filename': databaseFile(dataDir),

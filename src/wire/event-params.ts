@@ -2,7 +2,11 @@
 import { z } from 'zod';
 import type { EventBody, QueuedEvent } from './event.ts';
 
-const text = z.strictObject({ type: z.literal('text'), text: z.string().min(1) });
+/** Blank text would be refused by the model at every later turn. */
+const text = z.strictObject({
+  type: z.literal('text'),
+  text: z.string().regex(/\S/, 'text content blocks must contain non-whitespace text'),
+});
 const base64Image = z.strictObject({
   type: z.literal('base64'),
   media_type: z.enum(['image/jpeg', 'image/png', 'image/gif', 'image/webp']),

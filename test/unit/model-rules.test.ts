@@ -138,7 +138,7 @@ describe('messages', () => {
     [
       'hold no blank text',
       [user(text(' \n'))],
-      'messages.0.content.0: text content blocks must contain non-whitespace text',
+      'messages.0: text content blocks must contain non-whitespace text',
     ],
     [
       'of the user call no tools',
@@ -162,6 +162,19 @@ describe('messages', () => {
     ],
   ])('%s', async (_, messages, message) => {
     expect(await conversation(...messages)).toEqual(message);
+  });
+
+  it('may hold blank text beside other text, and in results', async () => {
+    expect(await conversation(user(text('\n'), text('hi')))).toBe('fine');
+    const blank = { ...result('a'), content: [text('\n')] };
+    expect(await conversation(hi, assistant(call('a')), user(blank))).toBe('fine');
+    expect(await conversation(hi, assistant(text('\n'), call('a')), user(result('a')))).toMatch(
+      /^messages\.1: .*non-whitespace/,
+    );
+    const empty = { ...result('a'), content: [text('')] };
+    expect(await conversation(hi, assistant(call('a')), user(empty))).toMatch(
+      /^messages\.2\.content\.0\.tool_result\.content\.0: text content blocks must be non-empty/,
+    );
   });
 
   it('may be of the system in between, with text alone', async () => {

@@ -244,6 +244,30 @@ describe('answers', () => {
     await expect(client.messages.create({ ...params, messages: prefill })).rejects.toThrow(/prefill/);
   });
 
+  it('knows where it is in a paused turn whose parts were joined into one message', async () => {
+    const { client } = setUp();
+    const params = ask(
+      script(
+        { say: 'a' },
+        { stop: 'pause_turn' },
+        { say: 'b' },
+        { say: 'c' },
+        { stop: 'pause_turn' },
+        { say: 'd' },
+      ),
+    );
+    const joined: ContentBlock[] = [];
+    const reasons: unknown[] = [];
+    while (reasons.at(-1) !== 'end_turn') {
+      const turn = joined.length === 0 ? [] : [{ role: 'assistant' as const, content: joined }];
+      const answer = await client.messages.create({ ...params, messages: [...params.messages, ...turn] });
+      joined.push(...answer.content);
+      reasons.push(answer.stop_reason);
+    }
+    expect(reasons).toEqual(['pause_turn', 'pause_turn', 'end_turn']);
+    expect(texts(joined)).toEqual(['a', 'b', 'c', 'd']);
+  });
+
   it('can refuse, with the details of the refusal', async () => {
     const { client } = setUp();
     const lines = script({ say: 'I can' }, { stop: 'refusal', category: 'bio', explanation: 'No.' });

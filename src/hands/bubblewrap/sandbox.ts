@@ -78,23 +78,25 @@ export async function start(
   const ended = Promise.race([once(child, 'exit'), once(child, 'error')]).then(([code]: unknown[]) => ({
     code,
   }));
+  const stopAsking = new AbortController();
   try {
-    const end = await Promise.race([ended, answers(folder)]);
+    const end = await Promise.race([ended, answers(folder, stopAsking.signal)]);
     if (end === true) return 'started';
     if (end !== false && end.code === LOCK_IS_HELD) return 'busy';
     await killAll(folder, options.mark);
     const reason = end !== false && end.code instanceof Error ? end.code.message : await readLog(folder);
     throw new Error(`the sandbox could not be started: ${reason}`);
   } finally {
+    stopAsking.abort();
     child.unref();
     await Promise.all([log.close(), status.close()]);
   }
 }
 
 /** Waits until somebody listens on the runner's socket; false when that takes too long. */
-async function answers(folder: string): Promise<boolean> {
+async function answers(folder: string, stop: AbortSignal): Promise<boolean> {
   const deadlineMs = performance.now() + START_PATIENCE_MS;
-  while (performance.now() < deadlineMs) {
+  while (performance.now() < deadlineMs && !stop.aborted) {
     const socket = await openSocket(folder).catch(() => undefined);
     socket?.destroy();
     if (socket !== undefined) return true;

@@ -9,7 +9,7 @@ import type { ToolCall, ToolOutcome } from '../../hands.ts';
 import { toOutcome } from './protocol.ts';
 
 /** What the journal knows of a call. `interrupted`: it began under a runner that is gone; its effects are unknown. */
-export type Entry =
+type Entry =
   | { readonly kind: 'new' }
   | { readonly kind: 'interrupted' }
   | { readonly kind: 'finished'; readonly outcome: ToolOutcome };

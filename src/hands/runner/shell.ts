@@ -43,13 +43,19 @@ export type Shell = (
 export function createShell(options: ShellOptions): Shell {
   let queue: Promise<unknown> = Promise.resolve();
   return (callId, input, signal) => {
+    let begun = false;
+    const dropped = new Promise<ToolOutcome>((resolve) => {
+      const drop = (): void => resolve(toOutcome('bash: aborted before it began', true));
+      signal.addEventListener('abort', () => !begun && drop(), { once: true });
+    });
     const turn = queue.then(() => {
       // The SDK's tool would end the shell, and with it what other calls left there, for a call that never began.
-      if (signal.aborted) return toOutcome('bash: aborted before it began', true);
+      if (signal.aborted) return dropped;
+      begun = true;
       return runOne(options, callId, input, signal);
     });
     queue = turn.catch(() => undefined);
-    return turn;
+    return Promise.race([turn, dropped]);
   };
 }
 

@@ -44,7 +44,7 @@ export function mountSessionEvents(app: App, deps: SessionRouteDeps): void {
   app.post('/v1/sessions/:id/events', async (c) => {
     const { id } = await deps.find(c);
     const events = parseEvents((await readBody(c, sendBody)).events, 'events');
-    const view = await readView(sessions, id);
+    const view = await readView(sessions, id, 'live');
     if (view.terminatedAt !== null) throw terminated(id);
     checkEvents(events, view.loop, await knownCalls(sessions, id, { events, view }));
     const drafts = toDrafts(events);
@@ -109,8 +109,12 @@ export function toDrafts(events: readonly EventParams[]): Draft[] {
 }
 
 /** The session's view, or 404. */
-export async function readView(sessions: Sessions, id: string): Promise<SessionView> {
-  return sessions.getSession(id).catch((error: unknown) => {
+export async function readView(
+  sessions: Sessions,
+  id: string,
+  freshness: 'now' | 'live' = 'now',
+): Promise<SessionView> {
+  return sessions.getSession(id, freshness).catch((error: unknown) => {
     throw toApiError(error, id);
   });
 }
@@ -146,10 +150,10 @@ async function knownCalls(
   });
 }
 
-function fromListKey({ queued, position }: ListKey): Key {
-  return [Number(queued), position];
+function fromListKey({ queued, position, length }: ListKey): Key {
+  return [Number(queued), position, length];
 }
 
-function toListKey([queued, position]: Key): ListKey {
-  return { queued: queued === 1, position: Number(position) };
+function toListKey([queued, position, length]: Key): ListKey {
+  return { queued: queued === 1, position: Number(position), length: Number(length) };
 }

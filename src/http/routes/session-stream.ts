@@ -57,12 +57,14 @@ export async function openStream(deps: StreamDeps, sessionId: string, deltas: De
         send(PING_FRAME);
         show(early);
         const ping = setInterval(() => send(PING_FRAME), PING_EVERY_MS);
-        void run(deps, { sessionId, tail, gate, send, show }).finally(() => {
+        const finish = (): void => {
           clearInterval(ping);
           unlisten();
           if (!closing.signal.aborted) controller.close();
           closing.abort();
-        });
+        };
+        // Whatever goes wrong at the end, the stream just ends: its client opens it again and lists.
+        void run(deps, { sessionId, tail, gate, send, show }).then(finish, finish);
       },
       cancel() {
         closing.abort();

@@ -1,0 +1,193 @@
+/** The benchmarks. Each starts what it needs, measures, and stops it again. */
+import { startServer, type Server } from '../server.ts';
+import { cpuOf, perUnit } from './cpu.ts';
+import { clientOf, figures, makeAgent, modelLatency, round, runTurn, type Result } from './measure.ts';
+
+/** A benchmark: what it is about, and how it is run. */
+export interface Scenario {
+  readonly about: string;
+  run(): Promise<Result>;
+}
+
+const WARM_UP_TURNS = 20;
+
+async function withServer<T>(env: NodeJS.ProcessEnv, use: (server: Server) => Promise<T>): Promise<T> {
+  const server = await startServer(env);
+  try {
+    return await use(server);
+  } finally {
+    await server.stop();
+  }
+}
+
+async function warmUp(server: Server): Promise<void> {
+  const client = clientOf(server);
+  const session = await client.beta.sessions.create(await makeAgent(client));
+  for (let turn = 0; turn < WARM_UP_TURNS; turn += 1) await runTurn(client, session.id, `warm up ${turn}`);
+}
+
+const turn: Scenario = {
+  about: 'overhead of a turn: one message, one model request, one session, one turn after another',
+  run: () =>
+    withServer({ DROVER_SANDBOX: 'bubblewrap' }, async (server) => {
+      await warmUp(server);
+      const client = clientOf(server);
+      const session = await client.beta.sessions.create(await makeAgent(client));
+      const idle: number[] = [];
+      const first: number[] = [];
+      for (let run = 0; run < 150; run += 1) {
+        const { idleMs, firstTextMs } = await runTurn(client, session.id, `hello ${run}`);
+        idle.push(idleMs);
+        first.push(firstTextMs);
+      }
+      const model = figures(await modelLatency(server, 100));
+      const overhead = idle.map((ms) => ms - model.p50);
+      return {
+        'turn, send to idle': figures(idle),
+        'send to first text': figures(first),
+        'the model alone': model,
+        'overhead of a turn': figures(overhead),
+      };
+    }),
+};
+
+const throughput: Scenario = {
+  about: '16 sessions with 4 turns each, all at once',
+  run: () =>
+    withServer({ DROVER_SANDBOX: 'bubblewrap' }, async (server) => {
+      await warmUp(server);
+      const client = clientOf(server);
+      const made = await makeAgent(client);
+      const rates: number[] = [];
+      const turns: number[] = [];
+      const before = await cpuOf(server);
+      for (let round = 0; round < 4; round += 1) {
+        const sessions = await Promise.all(Array.from({ length: 16 }, () => client.beta.sessions.create(made)));
+        const start = performance.now();
+        await Promise.all(
+          sessions.map(async ({ id }) => {
+            for (let count = 0; count < 4; count += 1) turns.push((await runTurn(client, id, `go ${count}`)).idleMs);
+          }),
+        );
+        rates.push(64_000 / (performance.now() - start));
+      }
+      return {
+        'turns per second (best of 4)': round(Math.max(...rates)),
+        'turns per second (all)': figures(rates),
+        'a turn': figures(turns),
+        ...perUnit(before, await cpuOf(server), turns.length),
+      };
+    }),
+};
+
+const inFlight: Scenario = {
+  about: '8 sessions whose model takes a second: one worker must hold all calls at once',
+  run: () =>
+    withServer({ DROVER_SANDBOX: 'bubblewrap' }, async (server) => {
+      await warmUp(server);
+      const client = clientOf(server);
+      const made = await makeAgent(client);
+      const sessions = await Promise.all(Array.from({ length: 8 }, () => client.beta.sessions.create(made)));
+      const start = performance.now();
+      const turns = await Promise.all(
+        sessions.flatMap(async ({ id }) => {
+          const script = '```drover\n{"delayMs":1000}\n{"say":"done"}\n```';
+          return [await runTurn(client, id, script), await runTurn(client, id, script)];
+        }),
+      );
+      return {
+        'turns per second': round(16_000 / (performance.now() - start)),
+        'a turn': figures(turns.flat().map(({ idleMs }) => idleMs)),
+      };
+    }),
+};
+
+/** One session from nothing to its first text. */
+async function firstText(provision: 'lazy' | 'eager', runs: number): Promise<number[]> {
+  return withServer({ DROVER_SANDBOX: 'docker', DROVER_PROVISION: provision }, async (server) => {
+    const client = clientOf(server);
+    const made = await makeAgent(client);
+    const script = '```drover\n{"say":"hello"}\n```';
+    // The image is made once; the first hand waits for it.
+    const first = await client.beta.sessions.create(made);
+    await runTurn(client, first.id, '```drover\n{"call":"bash","input":{"command":"true"}}\n{"say":"ready"}\n```');
+    const samples: number[] = [];
+    for (let run = 0; run < runs; run += 1) {
+      const start = performance.now();
+      const session = await client.beta.sessions.create(made);
+      const created = performance.now() - start;
+      samples.push(created + (await runTurn(client, session.id, script)).firstTextMs);
+      await client.beta.sessions.archive(session.id);
+    }
+    return samples;
+  });
+}
+
+const timeToFirstToken: Scenario = {
+  about: 'time to first token of a new session, its container made when needed (lazy) or before (eager), Docker',
+  async run() {
+    const lazy = figures(await firstText('lazy', 20));
+    const eager = figures(await firstText('eager', 20));
+    const less = (share: 'p50' | 'p95'): string => `${round((1 - lazy[share] / eager[share]) * 100)} % lower`;
+    return { lazy, eager, 'lazy against eager, p50': less('p50'), 'lazy against eager, p95': less('p95') };
+  },
+};
+
+const history: Scenario = {
+  about: 'getEvents on a session of 10,000 events, read through the API',
+  run: () =>
+    withServer({ DROVER_SANDBOX: 'bubblewrap' }, async (server) => {
+      const client = clientOf(server);
+      const session = await client.beta.sessions.create(await makeAgent(client));
+      // 400 messages a turn keep the making short; each is two entries of the log.
+      for (let batch = 0; batch < 25; batch += 1) {
+        const stream = await client.beta.sessions.events.stream(session.id);
+        const text = `${'x'.repeat(200)} ${batch}`;
+        const events = Array.from({ length: 400 }, () => ({
+          type: 'user.message' as const,
+          content: [{ type: 'text' as const, text }],
+        }));
+        await client.beta.sessions.events.send(session.id, { events });
+        for await (const event of stream) if (event.type === 'session.status_idle') break;
+        stream.controller.abort();
+      }
+      const page = async (query: { order?: 'asc' | 'desc'; limit: number; types?: ['agent.message'] }): Promise<number> => {
+        const start = performance.now();
+        await client.beta.sessions.events.list(session.id, query);
+        return performance.now() - start;
+      };
+      const repeat = async (query: Parameters<typeof page>[0]): Promise<number[]> => {
+        const samples: number[] = [];
+        for (let run = 0; run < 20; run += 1) samples.push(await page(query));
+        return samples;
+      };
+      let events = 0;
+      const start = performance.now();
+      for await (const _ of client.beta.sessions.events.list(session.id)) events += 1;
+      const all = performance.now() - start;
+      const api = await server.pid('api');
+      process.kill(api, 'SIGKILL');
+      await untilHealthy(server.url);
+      const cold = await page({ limit: 1000 });
+      return {
+        events,
+        'all pages, ms': round(all),
+        'first page of 1000, API just restarted, ms': round(cold),
+        'first page of 1000': figures(await repeat({ limit: 1000 })),
+        'last page of 1000': figures(await repeat({ limit: 1000, order: 'desc' })),
+        'one type': figures(await repeat({ limit: 1000, types: ['agent.message'] })),
+      };
+    }),
+};
+
+async function untilHealthy(url: string): Promise<void> {
+  for (const deadline = Date.now() + 30_000; Date.now() < deadline; ) {
+    const answer = await fetch(`${url}/healthz`).catch(() => undefined);
+    if (answer?.ok) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  throw new Error('the API does not come back');
+}
+
+/** The benchmarks by name. */
+export const SCENARIOS: Readonly<Record<string, Scenario>> = { turn, throughput, 'in-flight': inFlight, ttft: timeToFirstToken, history };

@@ -1,0 +1,55 @@
+/** A whole server as a child process, for the demo and the benchmarks: started like a user would, stopped like one. */
+import { spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+export interface Server {
+  readonly url: string;
+  readonly apiKey: string;
+  readonly dataDir: string;
+  /** The process that has a role now. */
+  pid(role: string): Promise<number>;
+  port(role: 'temporal' | 'temporalUi' | 'proxy' | 'model'): Promise<number>;
+  stop(): Promise<void>;
+}
+
+const ENTRY = fileURLToPath(new URL('../src/cli.ts', import.meta.url));
+
+/** Starts a server on a data dir of its own, which is gone after `stop`. */
+export async function startServer(env: NodeJS.ProcessEnv = {}): Promise<Server> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'drover-'));
+  const apiKey = 'sk-drover-local';
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ENTRY, 'start'], {
+    env: { ...process.env, PORT: '0', DROVER_DATA_DIR: dataDir, DROVER_API_KEY: apiKey, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  const url = await new Promise<string>((resolve, reject) => {
+    child.once('exit', (code) => reject(new Error(`the server ended with exit code ${code}`)));
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      const ready = /^drover ready: (\S+)$/.exec(line)?.[1];
+      if (ready) resolve(ready);
+    });
+  });
+  return {
+    url,
+    apiKey,
+    dataDir,
+    pid: async (role) => Number(await readFile(join(dataDir, 'run', `${role}.pid`), 'utf8')),
+    async port(role) {
+      const ports = JSON.parse(await readFile(join(dataDir, 'run', 'ports.json'), 'utf8')) as Record<string, number>;
+      const port = ports[role];
+      if (port === undefined) throw new Error(`no port is known for ${role}`);
+      return port;
+    },
+    async stop() {
+      child.kill('SIGTERM');
+      await exited;
+      await rm(dataDir, { recursive: true, force: true });
+    },
+  };
+}

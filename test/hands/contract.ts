@@ -1,0 +1,471 @@
+/** What every kind of hands must do, as a suite over a way to make them. */
+import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { HandGoneError, type HandRef, type ToolOutcome } from '../../src/hands.ts';
+import { reapHands, type ListableHands } from '../../src/hands/reap.ts';
+import { fromRecipe, type Recipe } from './caller.ts';
+import { bash, call, freshId, never, run, startCaller, text, untilFile } from './support.ts';
+
+/** A kind of hands under test. */
+export interface HandsUnderTest {
+  readonly recipe: Recipe;
+  /** Ends a hand as a power failure would: everything in it at once, from outside. */
+  readonly kill: (hand: HandRef) => Promise<void>;
+}
+
+/** A death must be noticed in less than this, which is less than any timeout that would notice it by itself. */
+const PROMPTLY_MS = 5_000;
+
+/** Declares the suite. */
+export function testHands(setUp: () => Promise<HandsUnderTest>): void {
+  let kind: HandsUnderTest;
+  let hands: ListableHands;
+  let hand: HandRef;
+  const provisioned: HandRef[] = [];
+
+  const provision = async (key: string): Promise<HandRef> => {
+    const made = await hands.provision(key, { network: 'none' }, never);
+    provisioned.push(made);
+    return made;
+  };
+
+  beforeAll(async () => {
+    kind = await setUp();
+    hands = fromRecipe(kind.recipe);
+    hand = await provision('shared');
+  }, 900_000);
+  afterAll(async () => {
+    for (const made of provisioned) await hands.release(made);
+  });
+  /** Leaves each test an empty folder and a shell of its own. */
+  beforeEach(async () => {
+    await run(hands, hand, 'bash', { restart: true, command: 'find /workspace -mindepth 1 -delete' });
+  });
+
+  describe('bash', () => {
+    it('keeps the working directory and variables from call to call', async () => {
+      await bash(hands, hand, 'mkdir deep && cd deep && export COLOUR=blue');
+      expect(text(await bash(hands, hand, 'pwd; echo $COLOUR'))).toBe('/workspace/deep\nblue');
+    });
+
+    it('reports a failing command as an error with its output, or with its code where there is none', async () => {
+      const failed = await bash(hands, hand, 'echo out; echo err >&2; exit_code() { return 3; }; exit_code');
+      expect(failed).toEqual({ content: [{ type: 'text', text: 'out\nerr' }], isError: true });
+      expect(await bash(hands, hand, '(exit 7)')).toEqual({
+        content: [{ type: 'text', text: 'exit 7' }],
+        isError: true,
+      });
+    });
+
+    it('answers a command without output with no content', async () => {
+      expect(await bash(hands, hand, 'true')).toEqual({ content: [], isError: false });
+    });
+
+    it('restarts', async () => {
+      await bash(hands, hand, 'export COLOUR=blue');
+      expect(text(await run(hands, hand, 'bash', { restart: true }))).toBe('bash session restarted');
+      expect(text(await bash(hands, hand, 'echo "[$COLOUR]"'))).toBe('[]');
+    });
+
+    it('asks for a command where none is given', async () => {
+      expect(await run(hands, hand, 'bash', {})).toMatchObject({ isError: true });
+    });
+
+    it('can write to /dev/stderr by name', async () => {
+      expect(await bash(hands, hand, 'echo seen > /dev/stderr')).toMatchObject({
+        content: [{ text: 'seen' }],
+        isError: false,
+      });
+    });
+
+    it('reports an unclosed quote at once and keeps the shell', async () => {
+      await bash(hands, hand, 'export COLOUR=blue');
+      expect(text(await bash(hands, hand, 'echo "never closed'))).toContain('unexpected EOF');
+      expect(text(await bash(hands, hand, 'echo $COLOUR'))).toBe('blue');
+    });
+
+    it('keeps quotes, newlines and dollars as they are', async () => {
+      expect(text(await bash(hands, hand, `cat <<'X'\nit's "$HOME"\n\\n\nX`))).toBe('it\'s "$HOME"\n\\n');
+    });
+
+    it('shortens output over 100,000 characters and keeps all of it in a file', async () => {
+      const outcome = await bash(hands, hand, 'seq 1 100000');
+      const shown = text(outcome);
+      expect(outcome.isError).toBe(false);
+      expect(shown.length).toBeLessThan(30_000);
+      expect(shown.startsWith('1\n2\n3\n')).toBe(true);
+      expect(shown.endsWith('\n99999\n100000')).toBe(true);
+      expect(shown).toContain('588895 characters');
+      const path = /\/mnt\/session\/tool-output\/[\w.-]+/.exec(shown)?.[0] ?? 'no path';
+      expect(text(await bash(hands, hand, `seq 1 100000 | cmp - ${path} && echo same`))).toBe('same');
+    });
+
+    it('shows output of exactly 100,000 characters whole', async () => {
+      const shown = text(await bash(hands, hand, `printf '%0100000d' 7`));
+      expect(shown).toHaveLength(100_000);
+      expect(shown).not.toContain('/mnt/session');
+    });
+
+    it('keeps characters whole that arrive in parts', async () => {
+      expect(text(await bash(hands, hand, `printf '\\xe2\\x82'; sleep 0.1; printf '\\xac'`))).toBe('€');
+    });
+
+    it('does not wait for what a command leaves in the background, nor end it', async () => {
+      const outcome = await bash(hands, hand, 'sleep 300 & echo $!');
+      expect(outcome.isError).toBe(false);
+      expect(text(await bash(hands, hand, `kill -0 ${text(outcome)} && echo alive`))).toBe('alive');
+    });
+
+    it('ends a command at its timeout, whatever process group it is in, with the output so far', async () => {
+      const command = 'echo begun; timeout 500 sleep 411.1 & setsid sleep 411.2 & sleep 411.3';
+      const outcome = await run(hands, hand, 'bash', { command, timeout_ms: 400 });
+      expect(outcome.isError).toBe(true);
+      expect(text(outcome)).toBe('begun\nbash: bash command timed out after 400ms');
+      expect(text(await bash(hands, hand, LIST_COMMANDS))).not.toContain('sleep 411.');
+    });
+  });
+
+  describe('files', () => {
+    it('writes with missing folders, reads whole and in part', async () => {
+      const content = 'one\ntwo\nthree\nfour\n';
+      const written = await run(hands, hand, 'write', { file_path: 'a/b/c.txt', content });
+      expect(text(written)).toBe('wrote 19 bytes to a/b/c.txt');
+      expect(text(await run(hands, hand, 'read', { file_path: '/workspace/a/b/c.txt' }))).toBe(content);
+      const range = { file_path: 'a/b/c.txt', view_range: [2, 3] };
+      expect(text(await run(hands, hand, 'read', range))).toBe('two\nthree');
+      expect(text(await run(hands, hand, 'read', { ...range, view_range: [3, 0] }))).toBe('three\nfour\n');
+    });
+
+    it('reaches uploads, outputs and /tmp, but no other folder', async () => {
+      for (const file_path of ['/mnt/session/outputs/x', '/mnt/session/uploads/x', '/tmp/x']) {
+        expect(await run(hands, hand, 'write', { file_path, content: 'x' })).toMatchObject({
+          isError: false,
+        });
+      }
+      const outside = await run(hands, hand, 'read', { file_path: '/etc/hostname' });
+      expect(outside.isError).toBe(true);
+      expect(text(outside)).toContain('outside');
+    });
+
+    it('edits what occurs once, refuses what does not, and replaces all when told', async () => {
+      await run(hands, hand, 'write', { file_path: 'e.txt', content: 'red green red' });
+      const edit = (input: Record<string, unknown>): Promise<ToolOutcome> =>
+        run(hands, hand, 'edit', { file_path: 'e.txt', ...input });
+      expect(await edit({ old_string: 'red', new_string: 'x' })).toMatchObject({ isError: true });
+      expect(await edit({ old_string: 'blue', new_string: 'x' })).toMatchObject({ isError: true });
+      expect(text(await edit({ old_string: 'green', new_string: '$&' }))).toBe(
+        'edited e.txt (1 replacement(s))',
+      );
+      expect(text(await edit({ old_string: 'red', new_string: 'x', replace_all: true }))).toBe(
+        'edited e.txt (2 replacement(s))',
+      );
+      expect(text(await run(hands, hand, 'read', { file_path: 'e.txt' }))).toBe('x $& x');
+    });
+
+    it('finds files by pattern, the newest first', async () => {
+      await bash(
+        hands,
+        hand,
+        'mkdir d; touch -d 2020-01-01 d/old.ts; touch -d 2021-01-01 new.ts; touch other.md',
+      );
+      const found = text(await run(hands, hand, 'glob', { pattern: '**/*.ts' })).split('\n');
+      expect(found.map((path) => path.slice(path.lastIndexOf('/') + 1))).toEqual(['new.ts', 'old.ts']);
+      expect(text(await run(hands, hand, 'glob', { pattern: '**/*.nope' }))).toBe('no matches');
+    });
+
+    it('searches in files', async () => {
+      await run(hands, hand, 'write', { file_path: 'g/one.txt', content: 'alpha\nbeta 42\n' });
+      const found = text(await run(hands, hand, 'grep', { pattern: 'beta [0-9]+' }));
+      expect(found).toMatch(/g\/one\.txt:2:beta 42/);
+      expect(await run(hands, hand, 'grep', { pattern: 'gamma' })).toEqual({
+        content: [{ type: 'text', text: 'no matches' }],
+        isError: false,
+      });
+    });
+
+    it('shortens a long file too', async () => {
+      await bash(hands, hand, `yes 0123456789 | head -c 200000 > long.txt`);
+      const shown = text(await run(hands, hand, 'read', { file_path: 'long.txt' }));
+      const path = /\/mnt\/session\/tool-output\/[\w.-]+/.exec(shown)?.[0] ?? 'no path';
+      expect(shown.length).toBeLessThan(30_000);
+      expect(text(await bash(hands, hand, `cmp long.txt ${path} && echo same`))).toBe('same');
+    });
+
+    it('names a tool that it does not have', async () => {
+      const outcome = await run(hands, hand, 'web_search', { query: 'x' });
+      expect(outcome.isError).toBe(true);
+      expect(text(outcome)).toContain('web_search');
+    });
+  });
+
+  describe('calls', () => {
+    it('run side by side', async () => {
+      const waiting = bash(hands, hand, 'until [ -e go ]; do sleep 0.02; done; echo went');
+      await run(hands, hand, 'write', { file_path: 'go', content: '' });
+      expect(text(await waiting)).toBe('went');
+    });
+
+    it('of the shell queue one after another', async () => {
+      const numbers = [1, 2, 3, 4, 5];
+      await Promise.all(
+        numbers.map((number) =>
+          bash(hands, hand, `echo begin ${number} >> log; sleep 0.02; echo end ${number} >> log`),
+        ),
+      );
+      const lines = text(await bash(hands, hand, 'cat log')).split('\n');
+      expect(lines.filter((_, at) => at % 2 === 0).map((line) => line.replace('begin', 'end'))).toEqual(
+        lines.filter((_, at) => at % 2 === 1),
+      );
+    });
+
+    it('that are asked for several times run once', async () => {
+      const once = { id: freshId(), name: 'bash', input: { command: 'echo x >> f; sleep 0.2; cat f' } };
+      const outcomes = await Promise.all([1, 2, 3].map(() => hands.execute(hand, once, never)));
+      expect(outcomes.map(text)).toEqual(['x', 'x', 'x']);
+      expect(text(await hands.execute(hand, once, never))).toBe('x');
+      expect(await call<ToolOutcome>(kind.recipe, { do: 'execute', hand, call: once })).toEqual(outcomes[0]);
+      expect(text(await bash(hands, hand, 'wc -l < f'))).toBe('1');
+    });
+
+    it('are found again by another process after the first was killed in the middle', async () => {
+      const one = {
+        id: freshId(),
+        name: 'bash',
+        input: { command: 'echo x >> f; until [ -e go ]; do sleep 0.02; done; wc -l < f' },
+      };
+      const first = startCaller(kind.recipe, { do: 'execute', hand, call: one });
+      const ended = once(first, 'close');
+      await untilFile(hands, hand, 'f');
+      first.kill('SIGKILL');
+      await ended;
+      const second = call<ToolOutcome>(kind.recipe, { do: 'execute', hand, call: one });
+      await run(hands, hand, 'write', { file_path: 'go', content: '' });
+      expect(await second).toEqual({ content: [{ type: 'text', text: '1' }], isError: false });
+      expect(text(await bash(hands, hand, 'cat f'))).toBe('x');
+    });
+
+    it('that ended while nobody listened are answered from the journal', async () => {
+      const one = {
+        id: freshId(),
+        name: 'bash',
+        input: { command: 'echo x >> f; until [ -e go ]; do sleep 0.02; done; echo over > over; echo fine' },
+      };
+      const first = startCaller(kind.recipe, { do: 'execute', hand, call: one });
+      const ended = once(first, 'close');
+      await untilFile(hands, hand, 'f');
+      first.kill('SIGKILL');
+      await ended;
+      await run(hands, hand, 'write', { file_path: 'go', content: '' });
+      await untilFile(hands, hand, 'over');
+      expect(text(await hands.execute(hand, one, never))).toBe('fine');
+      expect(text(await bash(hands, hand, 'cat f'))).toBe('x');
+    });
+  });
+
+  describe('an aborted call', () => {
+    it('leaves no process behind and rejects with the reason', async () => {
+      await bash(hands, hand, 'sleep 422.0 & echo started before');
+      const controller = new AbortController();
+      const command =
+        'touch f; timeout 500 sleep 422.1 & setsid sleep 422.2 & (setsid sh -c "sleep 422.3 & sleep 422.4" &) ; sleep 422.5';
+      const aborted = hands.execute(
+        hand,
+        { id: freshId(), name: 'bash', input: { command } },
+        { signal: controller.signal },
+      );
+      await untilFile(hands, hand, 'f');
+      const reason = new Error('the user interrupted');
+      controller.abort(reason);
+      await expect(aborted).rejects.toBe(reason);
+      expect(text(await bash(hands, hand, LIST_COMMANDS))).not.toMatch(/sleep 422\.[1-5]/);
+    });
+
+    it('keeps what earlier calls detached', async () => {
+      await bash(hands, hand, 'setsid sleep 433.0 & echo detached');
+      const controller = new AbortController();
+      const aborted = hands.execute(
+        hand,
+        { id: freshId(), name: 'bash', input: { command: 'touch f; sleep 433.1' } },
+        { signal: controller.signal },
+      );
+      await untilFile(hands, hand, 'f');
+      controller.abort(new Error('stop'));
+      await expect(aborted).rejects.toThrow('stop');
+      expect(text(await bash(hands, hand, LIST_COMMANDS))).toMatch(/sleep 433\.0/);
+      await bash(hands, hand, 'kill $(cat /proc/[0-9]*/stat | grep "(sleep)" | cut -d" " -f1)');
+    });
+
+    it('does not run when it was still waiting for the shell, and leaves the shell alone', async () => {
+      await bash(hands, hand, 'export COLOUR=blue');
+      const running = bash(hands, hand, 'touch f; until [ -e go ]; do sleep 0.02; done; echo $COLOUR');
+      await untilFile(hands, hand, 'f');
+      const controller = new AbortController();
+      const waiting = hands.execute(
+        hand,
+        { id: freshId(), name: 'bash', input: { command: 'touch ran' } },
+        { signal: controller.signal },
+      );
+      controller.abort(new Error('no more'));
+      await expect(waiting).rejects.toThrow('no more');
+      await run(hands, hand, 'write', { file_path: 'go', content: '' });
+      expect(text(await running)).toBe('blue');
+      expect(text(await bash(hands, hand, 'echo $COLOUR; ls'))).toBe('blue\nf\ngo');
+    });
+
+    it('that was aborted before it was made is not made', async () => {
+      const signal = AbortSignal.abort(new Error('too late'));
+      await expect(
+        hands.execute(
+          hand,
+          { id: freshId(), name: 'write', input: { file_path: 'f', content: '' } },
+          { signal },
+        ),
+      ).rejects.toThrow('too late');
+      expect(await bash(hands, hand, 'ls')).toEqual({ content: [], isError: false });
+    });
+  });
+
+  describe('a hand', () => {
+    it('is the same for the same key, also when two processes ask at once', async () => {
+      const [mine, ...others] = await Promise.all([
+        provision('contested'),
+        call<HandRef>(kind.recipe, { do: 'provision', key: 'contested' }),
+        call<HandRef>(kind.recipe, { do: 'provision', key: 'contested' }),
+        provision('contested'),
+      ]);
+      expect(others).toEqual([mine, mine, mine]);
+      expect(await provision('contested')).toEqual(mine);
+      expect((await hands.list()).filter(({ key }) => key === 'contested')).toHaveLength(1);
+    });
+
+    it('outlives the process that provisioned it', async () => {
+      const made = await call<HandRef>(kind.recipe, { do: 'provision', key: 'orphan' });
+      provisioned.push(made);
+      expect(text(await bash(hands, made, 'echo here'))).toBe('here');
+      expect(await provision('orphan')).toEqual(made);
+    });
+
+    it('does not see the files and processes of another', async () => {
+      const other = await provision('neighbour');
+      await bash(
+        hands,
+        other,
+        'echo secret > /workspace/s; echo secret > /tmp/s; echo secret > /mnt/session/outputs/s; sleep 444.4 &',
+      );
+      expect(text(await bash(hands, hand, 'ls /workspace/s /tmp/s /mnt/session/outputs/s 2>&1'))).not.toMatch(
+        /^\//m,
+      );
+      expect(text(await bash(hands, hand, LIST_COMMANDS))).not.toContain('444.4');
+    });
+
+    it('has no network', async () => {
+      const server = createServer((socket) => socket.end('reached')).listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      try {
+        const { port } = server.address() as AddressInfo;
+        const outcome = await bash(hands, hand, `cat < /dev/tcp/127.0.0.1/${port}`);
+        expect(outcome.isError).toBe(true);
+        expect(text(outcome)).toContain('refused');
+        expect(text(await bash(hands, hand, `grep -o '^ *[a-z0-9]*:' /proc/net/dev | tr -d ' '`))).toBe(
+          'lo:',
+        );
+      } finally {
+        server.close();
+      }
+    });
+
+    it('does not see the environment of its worker', async () => {
+      const env = { CANARY: 'yellow-bird-1b2c', ANTHROPIC_API_KEY: 'yellow-bird-3d4e' };
+      const made = await call<HandRef>(kind.recipe, { do: 'provision', key: 'canary' }, env);
+      provisioned.push(made);
+      const look = {
+        id: freshId(),
+        name: 'bash',
+        input: {
+          command: 'env | sort; cat /proc/*/environ /proc/*/cmdline 2> /dev/null | tr "\\0" "\\n"; true',
+        },
+      };
+      const seen = text(await call<ToolOutcome>(kind.recipe, { do: 'execute', hand: made, call: look }, env));
+      expect(seen).toContain('HOME=/workspace');
+      expect(seen).not.toContain('yellow-bird');
+      const own = text(await bash(hands, made, 'env'))
+        .split('\n')
+        .map((line) => line.split('=')[0] ?? '');
+      expect(own.sort()).toEqual(['HOME', 'LANG', 'PATH', 'PWD', 'SHLVL', 'TERM', 'USER', '_']);
+    });
+
+    it('has no rights to speak of', async () => {
+      const status = text(
+        await bash(hands, hand, 'id -u; grep -E "^(CapEff|CapPrm|NoNewPrivs)" /proc/self/status'),
+      );
+      expect(status).not.toMatch(/^0\n/);
+      expect(status).toMatch(/CapPrm:\s+0+\nCapEff:\s+0+\nNoNewPrivs:\s+1/);
+      expect(await bash(hands, hand, 'touch /usr/x || touch /etc/x || touch /x')).toMatchObject({
+        isError: true,
+      });
+    });
+
+    it('does not let a fork bomb out', async () => {
+      const made = await provision('bomb');
+      await run(hands, made, 'bash', {
+        command: 'bomb() { bomb | bomb & }; bomb; sleep 0.5',
+        timeout_ms: 2_000,
+      });
+      await hands.release(made);
+      expect((await hands.list()).map(({ hand: { id } }) => id)).not.toContain(made.id);
+    });
+
+    it('that is killed in the middle of a call says so promptly, and the next one is fresh', async () => {
+      const made = await provision('mortal');
+      const pending = bash(hands, made, 'touch f; sleep 300');
+      const failed = pending.then(
+        () => 'no error',
+        (error: unknown) => error,
+      );
+      await untilFile(hands, made, 'f');
+      const killedAtMs = performance.now();
+      await kind.kill(made);
+      const error = await failed;
+      expect(performance.now() - killedAtMs).toBeLessThan(PROMPTLY_MS);
+      expect(error).toBeInstanceOf(HandGoneError);
+      expect((error as Error).message).toMatch(/^The sandbox .*(killed|gone)/);
+      const next = await provision('mortal');
+      expect(next.id).not.toBe(made.id);
+      expect(await bash(hands, next, 'ls')).toEqual({ content: [], isError: false });
+      await expect(bash(hands, made, 'true')).rejects.toBeInstanceOf(HandGoneError);
+    });
+
+    it('whose runner is killed from inside is gone, and takes everything with it', async () => {
+      const made = await provision('suicide');
+      await expect(bash(hands, made, 'setsid sleep 300 & kill -9 $PPID; sleep 300')).rejects.toThrow(
+        /^The sandbox died/,
+      );
+      const next = await provision('suicide');
+      expect(next.id).not.toBe(made.id);
+    });
+
+    it('that is released is gone for good, and may be released again', async () => {
+      const made = await provision('leaver');
+      await hands.release(made);
+      await expect(bash(hands, made, 'true')).rejects.toBeInstanceOf(HandGoneError);
+      expect((await hands.list()).map(({ key }) => key)).not.toContain('leaver');
+      await hands.release(made);
+    });
+
+    it('that nobody wants is reaped', async () => {
+      const made = await provision('unwanted');
+      const reaped = await reapHands(hands, ({ key }) => key !== 'unwanted');
+      expect(reaped).toEqual([{ hand: made, key: 'unwanted' }]);
+      await expect(bash(hands, made, 'true')).rejects.toBeInstanceOf(HandGoneError);
+      expect(text(await bash(hands, hand, 'echo alive'))).toBe('alive');
+    });
+
+    it('of another kind is refused as gone', async () => {
+      await expect(bash(hands, { ...hand, kind: 'other' }, 'true')).rejects.toBeInstanceOf(HandGoneError);
+    });
+  });
+}
+
+/** The command lines of all processes but the one that lists them. */
+const LIST_COMMANDS = 'for p in /proc/[0-9]*/cmdline; do tr "\\0" " " < $p 2> /dev/null; echo; done';

@@ -1,0 +1,49 @@
+/** The processes and folders of bubblewrap hands, seen from the host. */
+import { access, readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { eventually } from './process.ts';
+
+/** Folders of the hands of one session. */
+export async function handFolders(dataDir: string, sessionId: string): Promise<string[]> {
+  const root = join(dataDir, 'hands');
+  const homes = (await readdir(root).catch(() => [])).filter((home) => !home.startsWith('.'));
+  const folders: string[] = [];
+  for (const home of homes) {
+    for (const name of await readdir(join(root, home)).catch(() => [])) {
+      const key = await readFile(join(root, home, name, 'key'), 'utf8').catch(() => '');
+      if (key.startsWith(`${sessionId}-`)) folders.push(join(root, home, name));
+    }
+  }
+  return folders;
+}
+
+/** Waits until a command has made this file in its working directory; answers the hand's folder. */
+export async function commandStarted(dataDir: string, sessionId: string, file: string): Promise<string> {
+  return await eventually(
+    `the command to make ${file}`,
+    async () => {
+      for (const folder of await handFolders(dataDir, sessionId)) {
+        const isThere = await access(join(folder, 'workspace', file)).then(
+          () => true,
+          () => false,
+        );
+        if (isThere) return folder;
+      }
+      return undefined;
+    },
+    30_000,
+  );
+}
+
+/** The pids of a process's children. */
+export async function childrenOf(pid: number): Promise<number[]> {
+  const all = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+  const parents = await Promise.all(all.map(async (one) => [one, await parentOf(one)] as const));
+  return parents.filter(([, parent]) => parent === pid).map(([one]) => one);
+}
+
+/** The pid of a process's parent; 0 where there is none. */
+export async function parentOf(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  return Number(/\) \S (\d+)/.exec(stat)?.[1] ?? 0);
+}

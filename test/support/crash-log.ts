@@ -1,0 +1,35 @@
+/** A session's log and history, read by the test process itself, past the API. */
+import { Client } from '@temporalio/client';
+import { join } from 'node:path';
+import { createFolderBlobs } from '../../src/blobs/folder.ts';
+import type { Entry } from '../../src/log.ts';
+import type { Sessions } from '../../src/session.ts';
+import { createTemporalSessions } from '../../src/session/temporal.ts';
+import { connectTemporal } from '../../src/temporal-server/connection.ts';
+import type { CrashServer } from './crash-server.ts';
+import { checkLog } from './invariants.ts';
+
+/** Where a server keeps its sessions. */
+export type LogPlace = Pick<CrashServer, 'dataDir' | 'ports'>;
+
+/** Opens the sessions of a server for the time of `use`. */
+export async function withSessions<T>(
+  { dataDir, ports }: LogPlace,
+  use: (sessions: Sessions, client: Client) => Promise<T>,
+): Promise<T> {
+  const connection = await connectTemporal(`127.0.0.1:${ports.temporal}`);
+  try {
+    const client = new Client({ connection, namespace: 'drover' });
+    const blobs = createFolderBlobs(join(dataDir, 'blobs'));
+    return await use(createTemporalSessions({ client, blobs, taskQueue: 'drover' }), client);
+  } finally {
+    await connection.close();
+  }
+}
+
+/** Reads the log and checks it against all invariants; the session rests. */
+export async function checkSessionLog(place: LogPlace, sessionId: string): Promise<readonly Entry[]> {
+  const entries = await withSessions(place, (sessions) => sessions.getEvents(sessionId));
+  checkLog(entries, true);
+  return entries;
+}

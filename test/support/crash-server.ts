@@ -1,0 +1,161 @@
+/** A whole server as a child process, and the ways to hurt it. */
+import Anthropic from '@anthropic-ai/sdk';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import { createBubblewrapHands } from '../../src/hands/bubblewrap.ts';
+import { readPid } from '../../src/supervisor/pid-file.ts';
+import { eventually, isAlive, run, type Running } from './process.ts';
+
+/** The names of pid files. */
+export type RoleName = 'api' | 'worker' | 'worker-2' | 'proxy' | 'model' | 'temporal' | 'supervisor';
+
+export interface Ports {
+  readonly temporal: number;
+  readonly temporalUi: number;
+  readonly model: number;
+  readonly proxy: number;
+}
+
+/** A process that was killed: which, and when. */
+export interface Killed {
+  readonly role: RoleName;
+  readonly pid: number;
+  readonly atMs: number;
+}
+
+export interface CrashServer {
+  readonly url: string;
+  readonly dataDir: string;
+  readonly apiKey: string;
+  /** The official client; it does not retry, so that a test sees what the server did. */
+  readonly api: Anthropic;
+  readonly supervisor: Running;
+  readonly ports: Ports;
+  pid(role: RoleName): Promise<number>;
+  /** Sends SIGKILL. */
+  kill(role: RoleName): Promise<Killed>;
+  /** Waits until another process has the role. */
+  back(killed: Killed): Promise<number>;
+  /** SIGTERM and the end of everything; the data dir stays. */
+  stop(): Promise<void>;
+  /** SIGKILL of the supervisor and all roles at once. */
+  killAll(): Promise<void>;
+}
+
+const READY = /^drover ready: (?<url>\S+)$/m;
+const READY_WITHIN_MS = 90_000;
+const STOPPED_WITHIN_MS = 20_000;
+const ROLES: readonly RoleName[] = ['api', 'worker', 'worker-2', 'proxy', 'model', 'temporal'];
+
+/** Makes a data dir; `cleanUp` removes it. */
+export async function makeDataDir(): Promise<string> {
+  return await mkdtemp(join(tmpdir(), 'drover-crash-'));
+}
+
+/** Starts `drover start` on the data dir and waits until it is ready. */
+export async function startCrashServer(
+  dataDir: string,
+  env: Readonly<Record<string, string>> = {},
+): Promise<CrashServer> {
+  const settings = { PORT: '0', DROVER_DATA_DIR: dataDir, DROVER_SANDBOX: 'bubblewrap', ...env };
+  const supervisor = run(['--disable-warning=ExperimentalWarning', 'src/cli.ts', 'start'], settings);
+  const ready = eventually('ready', () => READY.exec(supervisor.stdout())?.groups?.['url'], READY_WITHIN_MS);
+  const early = supervisor.ended.then((code) => {
+    throw new Error(`the server ended (${code}) before it was ready: ${supervisor.stderr()}`);
+  });
+  early.catch(() => undefined);
+  const url = await Promise.race([ready, early]);
+  const apiKey = env['DROVER_API_KEY'] ?? (await readFile(join(dataDir, 'api-key'), 'utf8')).trim();
+  const ports = JSON.parse(await readFile(join(dataDir, 'run', 'ports.json'), 'utf8')) as Ports;
+
+  const pid = async (role: RoleName): Promise<number> => {
+    const found = await readPid(join(dataDir, 'run'), role);
+    if (found === undefined) throw new Error(`${role} has no pid file`);
+    return found;
+  };
+  return {
+    url,
+    dataDir,
+    apiKey,
+    api: new Anthropic({ baseURL: url, apiKey, maxRetries: 0 }),
+    supervisor,
+    ports,
+    pid,
+    async kill(role) {
+      const victim = await pid(role);
+      process.kill(victim, 'SIGKILL');
+      return { role, pid: victim, atMs: Date.now() };
+    },
+    async back({ role, pid: old }) {
+      return await eventually(
+        `another ${role}`,
+        async () => {
+          const now = await readPid(join(dataDir, 'run'), role);
+          return now !== undefined && now !== old && isAlive(now) ? now : undefined;
+        },
+        30_000,
+      );
+    },
+    async stop() {
+      const pids = await rolePids(dataDir);
+      supervisor.child.kill('SIGTERM');
+      const started = Date.now();
+      await supervisor.ended;
+      expect(Date.now() - started).toBeLessThan(STOPPED_WITHIN_MS);
+      expect(pids.filter(isAlive)).toEqual([]);
+    },
+    async killAll() {
+      const pids = [await pid('supervisor'), ...(await rolePids(dataDir))];
+      for (const one of pids) killQuietly(one);
+      await supervisor.ended;
+      await eventually('all gone', () => !pids.some(isAlive));
+    },
+  };
+}
+
+/** Ends whatever still runs on the data dir, sandboxes too, and removes it. */
+export async function cleanUp(dataDir: string, server?: CrashServer): Promise<void> {
+  const ended = server?.supervisor.child;
+  const isUp = ended !== undefined && ended.exitCode === null && ended.signalCode === null;
+  try {
+    if (isUp) await server?.stop();
+  } finally {
+    if (isUp) ended.kill('SIGKILL');
+    for (const pid of await rolePids(dataDir)) killQuietly(pid);
+    const hands = createBubblewrapHands({ dataDir, nodePath: process.execPath });
+    for (const { hand } of await hands.list()) await hands.release(hand);
+    await eventually('nothing to run', async () => (await processesOf(dataDir)).length === 0);
+    await (await import('node:fs/promises')).cp(join(dataDir, 'logs'), '/tmp/crashlogs', { recursive: true, force: true }); // DEBUG
+    await rm(dataDir, { recursive: true, force: true });
+  }
+}
+
+/** The command lines of all processes that name the data dir. */
+export async function processesOf(dataDir: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const name of await readdir('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    const line = await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '');
+    if (line.includes(dataDir)) found.push(`${name} ${line.replaceAll('\0', ' ')}`);
+  }
+  return found;
+}
+
+/** Kills a process; one that is gone is fine. */
+export function killQuietly(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It was quicker.
+  }
+}
+
+/** Pids of roles that run: a pid file may name a process that is long gone, whose number somebody else has now. */
+async function rolePids(dataDir: string): Promise<number[]> {
+  const lines = await processesOf(dataDir);
+  const ours = new Set(lines.map((line) => Number(line.split(' ', 1)[0])));
+  const pids = await Promise.all(ROLES.map((role) => readPid(join(dataDir, 'run'), role)));
+  return pids.filter((pid) => pid !== undefined).filter((pid) => ours.has(pid));
+}

@@ -1,0 +1,186 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { createProjection, currentForms, formatMicros, toWire, type Author, type Draft } from '../../src/log.ts';
+import { conversations, type Carrier } from '../support/conversation.ts';
+
+interface Written extends Carrier {
+  readonly timeUs: number;
+}
+
+/** Carriers with times that also stand still and go back, and with repeated writes in between. */
+const histories: fc.Arbitrary<Written[]> = fc
+  .tuple(
+    conversations,
+    fc.array(fc.integer({ min: -50, max: 3000 }), { minLength: 1, maxLength: 20 }),
+    fc.array(fc.nat(40), { maxLength: 5 }),
+  )
+  .map(([carriers, steps, repeats]) => {
+    const all = [...carriers];
+    for (const at of repeats) {
+      const again = all[at];
+      if (again?.author === 'client') all.splice(at + 1 + (at % 3), 0, again);
+    }
+    let timeUs = 1_700_000_000_000_000;
+    return all.map((carrier, index) => ({ ...carrier, timeUs: (timeUs += steps[index % steps.length] ?? 0) }));
+  });
+
+function project(history: readonly Written[]) {
+  const log = createProjection();
+  for (const { drafts, timeUs, author } of history) log.append(drafts, timeUs, author);
+  return log.entries;
+}
+
+describe('a projection', () => {
+  test('is the same on every read, however the reads are cut', () => {
+    fc.assert(
+      fc.property(histories, fc.array(fc.nat(30), { maxLength: 5 }), (history, cuts) => {
+        const whole = project(history);
+        const log = createProjection();
+        const answered = [];
+        let from = 0;
+        for (const size of [...cuts, history.length]) {
+          for (const { drafts, timeUs, author } of history.slice(from, from + size)) {
+            answered.push(...log.append(drafts, timeUs, author));
+          }
+          from += size;
+        }
+        expect(log.entries).toEqual(whole);
+        expect(answered).toEqual(whole);
+      }),
+    );
+  });
+
+  test('does not depend on how the writes of one moment are split into carriers', () => {
+    fc.assert(
+      fc.property(histories, (history) => {
+        const split = history.flatMap(({ drafts, ...rest }) => drafts.map((draft) => ({ ...rest, drafts: [draft] })));
+        expect(project(split)).toEqual(project(history));
+      }),
+    );
+  });
+
+  test('gives positions without holes and times that only grow', () => {
+    fc.assert(
+      fc.property(histories, (history) => {
+        const entries = project(history);
+        expect(entries.map(({ position }) => position)).toEqual(entries.map((_, index) => index));
+        const times = entries.flatMap(({ event }) => event.processed_at ?? []);
+        for (const [index, time] of times.entries()) if (index > 0) expect(time > (times[index - 1] ?? '')).toBe(true);
+      }),
+    );
+  });
+
+  test('changes nothing of what it has given out', () => {
+    fc.assert(
+      fc.property(histories, (history) => {
+        const log = createProjection();
+        const snapshots: string[] = [];
+        for (const { drafts, timeUs, author } of history) {
+          log.append(drafts, timeUs, author);
+          snapshots.push(JSON.stringify(log.entries));
+        }
+        const all = JSON.stringify(log.entries);
+        for (const snapshot of snapshots) expect(all.startsWith(snapshot.slice(0, -1))).toBe(true);
+      }),
+    );
+  });
+
+  test("drops a client's repeated event, not a server's", () => {
+    const message: Draft = { event: { id: 'm', type: 'user.message', content: [] } };
+    const running: Draft = { event: { id: 'r', type: 'session.status_running' } };
+    const log = createProjection();
+    expect(log.append([message], 1, 'client')).toHaveLength(1);
+    expect(log.append([message], 2, 'client')).toEqual([]);
+    expect(log.append([{ processed: 'm' }], 3, 'server')).toHaveLength(1);
+    expect(log.append([message], 4, 'client')).toEqual([]);
+    expect(log.append([running], 5, 'server')).toHaveLength(1);
+    expect(log.append([running], 6, 'server')).toHaveLength(1);
+    expect(log.entries.map(({ event }) => event.id)).toEqual(['m', 'm', 'r', 'r']);
+  });
+
+  test('a dropped event takes no time', () => {
+    const times = (drafts: Draft[]): (string | null)[] => {
+      const log = createProjection();
+      log.append(drafts, 1_000_000, 'client');
+      log.append([{ event: { id: 'z', type: 'session.updated' } }], 1_000_000, 'client');
+      return log.entries.map(({ event }) => event.processed_at);
+    };
+    const event = { id: 'u', type: 'session.updated' } as const;
+    expect(times([{ event }, { event }, { event }])).toEqual(times([{ event }]));
+  });
+
+  test.each(['user.message', 'user.interrupt', 'user.tool_confirmation'] as const)(
+    'shows %s twice: queued, and taken up, once',
+    (type) => {
+      const event = { id: 'q', type, tool_use_id: 't', result: 'allow', content: [] } as const;
+      const log = createProjection();
+      log.append([{ event } as Draft], 1_000_000, 'client');
+      log.append([{ processed: 'q' }, { processed: 'q' }, { processed: 'nobody' }], 2_000_000, 'server');
+      expect(log.entries).toEqual([
+        { position: 0, event: { ...event, processed_at: null } },
+        { position: 1, event: { ...event, processed_at: '1970-01-01T00:00:02.000000Z' } },
+      ]);
+    },
+  );
+
+  test('stamps what needs no taking up on receipt', () => {
+    const log = createProjection();
+    log.append([{ event: { id: 'r', type: 'user.custom_tool_result', custom_tool_use_id: 't' } }], 5, 'client');
+    expect(log.entries[0]?.event.processed_at).toBe('1970-01-01T00:00:00.000005Z');
+  });
+
+  test('keeps extra and blob through both forms', () => {
+    const blob = { sha256: 'abc', bytes: 3 };
+    const log = createProjection();
+    log.append([{ event: { id: 'm', type: 'user.message', content: [] }, blob }], 1, 'client');
+    log.append([{ processed: 'm' }], 2, 'server');
+    expect(log.entries.map((entry) => entry.blob)).toEqual([blob, blob]);
+  });
+
+  test.each<Author>(['client', 'server'])('takes nothing after the end, which %s wrote', (author) => {
+    const log = createProjection();
+    log.append([{ event: { id: 'm', type: 'user.message', content: [] } }], 1, 'client');
+    const end: Draft[] = [
+      { event: { id: 't', type: 'session.status_terminated' } },
+      { event: { id: 'x', type: 'session.status_running' } },
+    ];
+    expect(log.append(end, 2, author)).toHaveLength(1);
+    expect(log.append([{ processed: 'm' }], 3, 'server')).toEqual([]);
+    expect(log.append([{ event: { id: 'n', type: 'user.message', content: [] } }], 4, 'client')).toEqual([]);
+    expect(log.entries.at(-1)?.event.type).toBe('session.status_terminated');
+  });
+});
+
+describe('currentForms', () => {
+  test('gives every event once, in its newest form, what is still queued last', () => {
+    fc.assert(
+      fc.property(histories, fc.nat(60), (history, end) => {
+        const entries = project(history).slice(0, end);
+        const forms = currentForms(entries);
+        const newest = new Map(entries.map((entry) => [entry.event.id, entry]));
+        expect(new Set(forms)).toEqual(new Set(newest.values()));
+        expect(forms).toHaveLength(newest.size);
+        const firstQueued = forms.findIndex(({ event }) => event.processed_at === null);
+        const settled = firstQueued === -1 ? forms : forms.slice(0, firstQueued);
+        const queued = firstQueued === -1 ? [] : forms.slice(firstQueued);
+        expect(queued.every(({ event }) => event.processed_at === null)).toBe(true);
+        for (const part of [settled, queued]) {
+          expect(part.map(({ position }) => position)).toEqual(part.map(({ position }) => position).sort((a, b) => a - b));
+        }
+      }),
+    );
+  });
+});
+
+test('times have six digits and carry over', () => {
+  expect(formatMicros(0)).toBe('1970-01-01T00:00:00.000000Z');
+  expect(formatMicros(1_000_001)).toBe('1970-01-01T00:00:01.000001Z');
+  expect(formatMicros(1_790_000_000_123_045)).toBe('2026-09-21T13:33:20.123045Z');
+});
+
+test("the harness's own facts are not for the wire", () => {
+  const entry = (type: 'x.hand_failed' | 'agent.thinking') =>
+    ({ position: 0, event: { id: 'e', type, reason: 'r', processed_at: null } }) as never;
+  expect(toWire(entry('x.hand_failed'))).toBeUndefined();
+  expect(toWire(entry('agent.thinking'))).toMatchObject({ id: 'e' });
+});
