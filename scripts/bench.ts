@@ -19,7 +19,8 @@ for (const [name, scenario] of Object.entries(SCENARIOS)) {
   process.stdout.write(`\n${name}: ${scenario.about}\n`);
   const result = await scenario.run();
   results[name] = result;
-  for (const [what, figure] of Object.entries(result)) process.stdout.write(`  ${what.padEnd(46)} ${show(figure)}\n`);
+  for (const [what, figure] of Object.entries(result))
+    process.stdout.write(`  ${what.padEnd(46)} ${show(figure)}\n`);
 }
 
 const machine = {

@@ -41,7 +41,10 @@ export async function startServer(env: NodeJS.ProcessEnv = {}): Promise<Server> 
     dataDir,
     pid: async (role) => Number(await readFile(join(dataDir, 'run', `${role}.pid`), 'utf8')),
     async port(role) {
-      const ports = JSON.parse(await readFile(join(dataDir, 'run', 'ports.json'), 'utf8')) as Record<string, number>;
+      const ports = JSON.parse(await readFile(join(dataDir, 'run', 'ports.json'), 'utf8')) as Record<
+        string,
+        number
+      >;
       const port = ports[role];
       if (port === undefined) throw new Error(`no port is known for ${role}`);
       return port;

@@ -27,6 +27,7 @@ export type HiddenBody =
       type: 'x.session_created';
       agent: AgentSnapshot;
       agent_name: string;
+      model: string;
       mcp_servers: readonly string[];
       environment_id: string;
       workspace_id: string;
@@ -70,6 +71,8 @@ export interface Extra {
   readonly thinking?: Readonly<Record<string, unknown>>;
   /** The model's own id of a tool call. */
   readonly callId?: string;
+  /** A tool call in a few words, for people who look at the engine. */
+  readonly summary?: string;
   /** On `span.model_request_end`. */
   readonly outcome?: ModelOutcome;
   /** On `session.updated`: the names of the agent's MCP servers, for the loop, which sees no content. */

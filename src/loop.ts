@@ -11,9 +11,9 @@ import type { EventBody, SessionError, StopDetails, StopReason } from './wire/ev
 
 /** An operation to start. Its result comes back as drafts. */
 export type Operation =
-  | { readonly kind: 'model' }
+  | { readonly kind: 'model'; readonly summary: string }
   | { readonly kind: 'provision' }
-  | { readonly kind: 'tool'; readonly callId: string; readonly name: string }
+  | { readonly kind: 'tool'; readonly callId: string; readonly summary: string }
   | { readonly kind: 'timer'; readonly ms: number };
 
 type Unwritten<T> = T extends { id: string } ? Omit<T, 'id'> : never;
@@ -56,7 +56,7 @@ export function decide(state: LoopState): Step | undefined {
   const { phase } = state;
   switch (phase.at) {
     case 'thinking':
-      return { write: [], start: [{ kind: 'model' }] };
+      return { write: [], start: [{ kind: 'model', summary: state.model }] };
     case 'calls':
       return advanceCalls(state);
     case 'again':
@@ -119,7 +119,7 @@ function advanceCalls(state: LoopState): Step | undefined {
   if (idleTools.length > 0) {
     if (state.inFlight.provision) return undefined;
     if (!state.hand) return { write: resume, start: [{ kind: 'provision' }] };
-    return { write: resume, start: idleTools.map(({ id, name }) => ({ kind: 'tool', callId: id, name })) };
+    return { write: resume, start: idleTools.map(({ id, summary }) => ({ kind: 'tool', callId: id, summary })) };
   }
   if (isBusy(state)) return undefined;
   if (open.length === 0) return think({ ...state, stamps: [] }, resume);
@@ -173,7 +173,7 @@ function afterFailure(state: LoopState, failure: ModelFailure): Step {
 function think(state: LoopState, first: readonly Authored[]): Step {
   return {
     write: [...first, ...takeUp(state.stamps), write({ type: 'span.model_request_start' })],
-    start: [{ kind: 'model' }],
+    start: [{ kind: 'model', summary: state.model }],
   };
 }
 

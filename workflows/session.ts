@@ -124,7 +124,7 @@ async function perform(
   const { sessionId, state } = run;
   switch (operation.kind) {
     case 'model':
-      return remote('model request', '1h', spanId).brain({ sessionId, spanId, drafts });
+      return remote(operation.summary, '1h', spanId).brain({ sessionId, spanId, drafts });
     case 'provision':
       return remote('provision a hand', '10m').provision({
         sessionId,
@@ -133,8 +133,8 @@ async function perform(
       });
     case 'tool': {
       if (!state.hand) throw workflow.ApplicationFailure.nonRetryable('there is no hand to run the tool in');
-      const { callId, name } = operation;
-      return remote(name, '24h', callId).execute({ sessionId, callId, hand: state.hand, drafts });
+      const { callId, summary } = operation;
+      return remote(summary, '24h', callId).execute({ sessionId, callId, hand: state.hand, drafts });
     }
     case 'timer':
       await workflow.sleep(operation.ms);
@@ -193,9 +193,11 @@ function afterFailure(
 }
 
 function showStatus(run: Run): void {
-  if (run.state.status === run.shownStatus) return;
-  run.shownStatus = run.state.status;
-  workflow.upsertSearchAttributes([{ key: statusAttribute, value: run.shownStatus }]);
+  const { status, agentName, model, hand } = run.state;
+  if (status === run.shownStatus) return;
+  run.shownStatus = status;
+  workflow.upsertSearchAttributes([{ key: statusAttribute, value: status }]);
+  workflow.setCurrentDetails(`**${status}**, agent ${agentName} on ${model}, hand ${hand?.id ?? 'none'}`);
 }
 
 async function release({ state: { hand } }: Run): Promise<void> {

@@ -17,7 +17,9 @@ export async function cpuOf(server: Server): Promise<CpuMs> {
 
 /** What was used in between, per unit of work. */
 export function perUnit(before: CpuMs, after: CpuMs, units: number): Record<string, number> {
-  const used = Object.entries(after).map(([role, ms]) => [`CPU ms per turn, ${role}`, round((ms - (before[role] ?? 0)) / units)] as const);
+  const used = Object.entries(after).map(
+    ([role, ms]) => [`CPU ms per turn, ${role}`, round((ms - (before[role] ?? 0)) / units)] as const,
+  );
   return Object.fromEntries(used);
 }
 

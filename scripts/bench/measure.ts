@@ -16,7 +16,8 @@ export type Result = Readonly<Record<string, Figures | number | string>>;
 
 export function figures(samples: readonly number[]): Figures {
   const sorted = [...samples].sort((left, right) => left - right);
-  const at = (share: number): number => round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0);
+  const at = (share: number): number =>
+    round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0);
   return { runs: sorted.length, p50: at(0.5), p95: at(0.95), min: at(0), max: round(sorted.at(-1) ?? 0) };
 }
 
@@ -68,12 +69,20 @@ export async function runTurn(client: Anthropic, sessionId: string, text: string
 
 /** The scripted model's own latency for one plain answer, asked directly. */
 export async function modelLatency(server: Server, runs: number): Promise<number[]> {
-  const model = new Anthropic({ apiKey: 'any', baseURL: `http://127.0.0.1:${await server.port('model')}`, maxRetries: 0 });
+  const model = new Anthropic({
+    apiKey: 'any',
+    baseURL: `http://127.0.0.1:${await server.port('model')}`,
+    maxRetries: 0,
+  });
   const samples: number[] = [];
   for (let run = 0; run < runs; run += 1) {
     const start = performance.now();
     await model.beta.messages
-      .stream({ model: 'claude-sonnet-5', max_tokens: 1000, messages: [{ role: 'user', content: `hello ${run}` }] })
+      .stream({
+        model: 'claude-sonnet-5',
+        max_tokens: 1000,
+        messages: [{ role: 'user', content: `hello ${run}` }],
+      })
       .finalMessage();
     samples.push(performance.now() - start);
   }

@@ -62,11 +62,14 @@ const throughput: Scenario = {
       const turns: number[] = [];
       const before = await cpuOf(server);
       for (let round = 0; round < 4; round += 1) {
-        const sessions = await Promise.all(Array.from({ length: 16 }, () => client.beta.sessions.create(made)));
+        const sessions = await Promise.all(
+          Array.from({ length: 16 }, () => client.beta.sessions.create(made)),
+        );
         const start = performance.now();
         await Promise.all(
           sessions.map(async ({ id }) => {
-            for (let count = 0; count < 4; count += 1) turns.push((await runTurn(client, id, `go ${count}`)).idleMs);
+            for (let count = 0; count < 4; count += 1)
+              turns.push((await runTurn(client, id, `go ${count}`)).idleMs);
           }),
         );
         rates.push(64_000 / (performance.now() - start));
@@ -110,7 +113,11 @@ async function firstText(provision: 'lazy' | 'eager', runs: number): Promise<num
     const script = '```drover\n{"say":"hello"}\n```';
     // The image is made once; the first hand waits for it.
     const first = await client.beta.sessions.create(made);
-    await runTurn(client, first.id, '```drover\n{"call":"bash","input":{"command":"true"}}\n{"say":"ready"}\n```');
+    await runTurn(
+      client,
+      first.id,
+      '```drover\n{"call":"bash","input":{"command":"true"}}\n{"say":"ready"}\n```',
+    );
     const samples: number[] = [];
     for (let run = 0; run < runs; run += 1) {
       const start = performance.now();
@@ -124,7 +131,8 @@ async function firstText(provision: 'lazy' | 'eager', runs: number): Promise<num
 }
 
 const timeToFirstToken: Scenario = {
-  about: 'time to first token of a new session, its container made when needed (lazy) or before (eager), Docker',
+  about:
+    'time to first token of a new session, its container made when needed (lazy) or before (eager), Docker',
   async run() {
     const lazy = figures(await firstText('lazy', 20));
     const eager = figures(await firstText('eager', 20));
@@ -151,7 +159,11 @@ const history: Scenario = {
         for await (const event of stream) if (event.type === 'session.status_idle') break;
         stream.controller.abort();
       }
-      const page = async (query: { order?: 'asc' | 'desc'; limit: number; types?: ['agent.message'] }): Promise<number> => {
+      const page = async (query: {
+        order?: 'asc' | 'desc';
+        limit: number;
+        types?: ['agent.message'];
+      }): Promise<number> => {
         const start = performance.now();
         await client.beta.sessions.events.list(session.id, query);
         return performance.now() - start;
@@ -181,7 +193,7 @@ const history: Scenario = {
 };
 
 async function untilHealthy(url: string): Promise<void> {
-  for (const deadline = Date.now() + 30_000; Date.now() < deadline; ) {
+  for (const deadline = Date.now() + 30_000; Date.now() < deadline;) {
     const answer = await fetch(`${url}/healthz`).catch(() => undefined);
     if (answer?.ok) return;
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -190,4 +202,10 @@ async function untilHealthy(url: string): Promise<void> {
 }
 
 /** The benchmarks by name. */
-export const SCENARIOS: Readonly<Record<string, Scenario>> = { turn, throughput, 'in-flight': inFlight, ttft: timeToFirstToken, history };
+export const SCENARIOS: Readonly<Record<string, Scenario>> = {
+  turn,
+  throughput,
+  'in-flight': inFlight,
+  ttft: timeToFirstToken,
+  history,
+};

@@ -23,6 +23,8 @@ export interface ClaudeBrainDeps {
 }
 
 const DEFAULT_SILENCE_MS = 180_000;
+/** What the Temporal UI shows of a call; the server takes 400 bytes. */
+const SUMMARY_LENGTH = 80;
 
 /** Makes the brain. */
 export function createClaudeBrain({
@@ -171,7 +173,13 @@ function callDraft(
           evaluated_permission: permission,
           ...(evaluation ? { evaluation } : {}),
         };
-  return { event, extra: { blocks: [index], callId: block.id } };
+  return { event, extra: { blocks: [index], callId: block.id, summary: summaryOf(call) } };
+}
+
+/** `bash: npm test`: the tool and the start of its first text, in one line. */
+function summaryOf({ name, input }: { name: string; input: Record<string, unknown> }): string {
+  const first = Object.values(input).find((value) => typeof value === 'string') ?? '';
+  return `${name}: ${first}`.replaceAll(/\s+/g, ' ').slice(0, SUMMARY_LENGTH).replace(/: $/, '');
 }
 
 function spanEnd({ spanId, newId }: Thought, usage: SpanUsage, outcome: ModelOutcome): Draft {

@@ -2,7 +2,8 @@
  * Decides which previews a connection gets, and when (wire-api 12.1). Pure, one per connection. Previews come by
  * another way than the log and may be early or late; the rules are:
  * - none before the connection has been given the span's start, none for spans that began before the connection;
- * - for each id one start, then deltas, and nothing once the full event or the span's end has been given.
+ * - for each id one start, then deltas, and nothing once the full event or the span's end has been given;
+ * - no more deltas of a message once another has started: a dead attempt's may still come in beside the next one's.
  */
 import type { PreviewMessage } from '../previews.ts';
 import type { Preview } from '../wire/event.ts';
@@ -29,15 +30,17 @@ export function createPreviewGate(wanted: ReadonlySet<string>): PreviewGate {
   const started = new Set<string>();
   const finished = new Set<string>();
   const held = new Map<string, Preview[]>();
+  let messageId: string | undefined;
 
   function pass(frame: Preview): boolean {
     if (frame.type === 'event_start') {
       const { id, type } = frame.event;
       if (!wanted.has(type) || started.has(id) || finished.has(id)) return false;
       started.add(id);
+      if (type === 'agent.message') messageId = id;
       return true;
     }
-    return started.has(frame.event_id) && !finished.has(frame.event_id);
+    return frame.event_id === messageId && !finished.has(messageId);
   }
 
   return {

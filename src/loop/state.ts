@@ -17,6 +17,8 @@ export interface Call {
   readonly runner: 'hand' | 'client';
   readonly permission: 'allow' | 'ask' | 'deny';
   readonly done: boolean;
+  /** The call in a few words. */
+  readonly summary: string;
 }
 
 /** Where a turn stands. */
@@ -53,6 +55,7 @@ export interface Totals extends SpanUsage {
 /** The loop's whole memory. */
 export interface LoopState {
   readonly agentName: string;
+  readonly model: string;
   readonly threadId: string;
   readonly policy: SessionPolicy;
   readonly mcpServers: readonly string[];
@@ -87,6 +90,7 @@ const LONGEST_PAUSE_MS = 60_000;
 /** The state before the first draft. */
 export const EMPTY: LoopState = {
   agentName: '',
+  model: '',
   threadId: '',
   policy: { modelAttempts: 8, modelRetryBaseMs: 1000, provision: 'lazy', network: 'none' },
   mcpServers: [],
@@ -234,6 +238,7 @@ function foldHidden(state: LoopState, event: HiddenBody): LoopState {
       return {
         ...state,
         agentName: event.agent_name,
+        model: event.model,
         threadId: event.thread_id,
         policy: event.policy,
         mcpServers: event.mcp_servers,
@@ -292,6 +297,7 @@ function foldServer(state: LoopState, event: EventBody, extra: Extra | undefined
         runner: 'hand',
         permission: event.evaluated_permission,
         done: false,
+        summary: extra?.summary ?? event.name,
       });
     case 'agent.custom_tool_use':
       return addCall(state, {
@@ -300,6 +306,7 @@ function foldServer(state: LoopState, event: EventBody, extra: Extra | undefined
         runner: 'client',
         permission: 'allow',
         done: false,
+        summary: extra?.summary ?? event.name,
       });
     case 'agent.tool_result':
       return {

@@ -59,6 +59,8 @@ export const DYNAMIC_CONFIG: DynamicConfig = {
   // One machine has nothing to gain from four partitions, and each hop between them costs.
   'matching.numTaskqueueReadPartitions': 1,
   'matching.numTaskqueueWritePartitions': 1,
+  // A closed run is deleted once its close is known to be handled; the default notes that every 30 s only.
+  'history.transferProcessorUpdateAckInterval': '1s',
   // Every watched session is a long poll; the default allows 1,200 of them.
   'frontend.namespaceCount': 20_000,
 };

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { failureOf } from '../support/control-plane.ts';
 import { unique } from '../support/client.ts';
 import {
+  BEFORE,
   message,
   only,
   script,
@@ -140,14 +141,16 @@ describe('previews', () => {
 
   it('an interrupted message has no final event: the end of the span closes its previews', async () => {
     const live = await bed.live({}, ['agent.message']);
-    await live.send(message(script({ ...SLOW, chunkDelayMs: 1000 })));
-    const { event } = await live.next('event_start');
-    await live.next('event_delta');
+    await live.send(message(script(...BEFORE, { ...SLOW, chunkDelayMs: 500 })));
+    const { event } = await live.next('event_start', 2);
+    await live.until('a delta of the second message', (all) =>
+      all.some((one) => one.type === 'event_delta' && one.event_id === event.id),
+    );
     await live.interrupt();
     await live.next('session.status_idle');
     const types = typesOf(live.events);
-    expect(types).not.toContain('agent.message');
-    expect(types.lastIndexOf('event_delta')).toBeLessThan(types.indexOf('span.model_request_end'));
+    expect(only(live.events, 'agent.message').map(textOf)).toEqual(['.']);
+    expect(types.lastIndexOf('event_delta')).toBeLessThan(types.lastIndexOf('span.model_request_end'));
 
     const turn = await live.turn(script({ say: 'next', chunkChars: 2 }));
     expect(previewed(turn).map(idOf)).not.toContain(event.id);

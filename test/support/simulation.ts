@@ -70,6 +70,7 @@ export function simulate(options: { modelAttempts?: number; mcpServers?: string[
       type: 'x.session_created',
       agent: { name: 'tester', model: { id: 'claude-sonnet-5' }, tools: [] },
       agent_name: 'tester',
+      model: 'claude-sonnet-5',
       mcp_servers: options.mcpServers ?? [],
       environment_id: 'env_1',
       workspace_id: 'wrkspc_1',

@@ -88,6 +88,12 @@ export function script(...lines: readonly Readonly<Record<string, unknown>>[]): 
   return ['```drover', ...lines.map((line) => JSON.stringify(line)), '```'].join('\n');
 }
 
+/**
+ * Two lines to begin a script with whose next step will be interrupted: without an answer in between, the model
+ * would see two scripts in one message and read them as one.
+ */
+export const BEFORE = [{ say: '.' }, { stop: 'pause_turn' }] as const;
+
 /** A user message. */
 export function message(text: string): Params {
   return { type: 'user.message', content: [{ type: 'text', text }] };

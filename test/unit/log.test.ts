@@ -175,7 +175,7 @@ describe('currentForms', () => {
 test('times have six digits and carry over', () => {
   expect(formatMicros(0)).toBe('1970-01-01T00:00:00.000000Z');
   expect(formatMicros(1_000_001)).toBe('1970-01-01T00:00:01.000001Z');
-  expect(formatMicros(1_790_000_000_123_045)).toBe('2026-09-21T13:33:20.123045Z');
+  expect(formatMicros(1_790_000_000_123_045)).toBe('2026-09-21T14:13:20.123045Z');
 });
 
 test("the harness's own facts are not for the wire", () => {

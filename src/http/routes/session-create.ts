@@ -30,6 +30,7 @@ export async function resolveSession(
     type: 'x.session_created',
     agent: { ...agent },
     agent_name: agent.name,
+    model: agent.model.id,
     mcp_servers: agent.mcp_servers.map(({ name }) => name),
     environment_id: environment.id,
     workspace_id: workspaceId,

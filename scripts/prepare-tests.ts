@@ -1,0 +1,19 @@
+/**
+ * Makes ready what the tests need and what takes minutes the first time: the Temporal program, a Docker daemon where
+ * one can be had, the sandbox image. Says what is going on; what cannot be had is said once more by the tests that skip.
+ */
+import Dockerode from 'dockerode';
+import { dirname } from 'node:path';
+import process from 'node:process';
+import { readConfig, readToolPlaces } from '../src/config.ts';
+import { ensureSandboxImage } from '../src/hands/docker/image.ts';
+import { ensureTemporalCli } from '../src/temporal-server/cli.ts';
+import { ensureDockerd } from './dockerd.ts';
+
+const log = (line: string): void => void process.stderr.write(`prepare: ${line}\n`);
+
+await ensureTemporalCli({ log });
+if (await ensureDockerd({ log })) {
+  const cacheDir = dirname(readToolPlaces().cacheDir);
+  await ensureSandboxImage({ docker: new Dockerode(), image: readConfig().sandboxImage, cacheDir, log });
+}

@@ -1,0 +1,116 @@
+/** Two workers share the sessions; one of them dies again and again. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  bash,
+  checkSession,
+  isIdle,
+  makeSession,
+  measured,
+  pause,
+  say,
+  script,
+  toolResults,
+  turn,
+  watch,
+  type Watch,
+} from '../support/crash-client.ts';
+import { commandStarted } from '../support/crash-hand.ts';
+import { cleanUp, makeDataDir, startCrashServer, type CrashServer } from '../support/crash-server.ts';
+import { isAlive } from '../support/process.ts';
+
+const SESSIONS = 8;
+const TURNS = 4;
+const CALLS = 4;
+const KILLS = 6;
+
+let dataDir: string;
+let server: CrashServer;
+
+beforeAll(async () => {
+  dataDir = await makeDataDir();
+  server = await startCrashServer(dataDir, { DROVER_WORKERS: '2' });
+});
+
+afterAll(async () => {
+  await cleanUp(dataDir, server);
+});
+
+/** A small generator, so that a run can be had again by its seed. */
+function random(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+describe('two workers', () => {
+  it('of which one dies at random moments: all sessions end, no tool runs twice', async () => {
+    const seed = Date.now() % 1_000_000;
+    process.stderr.write(`seed: ${seed}\n`);
+    const next = random(seed);
+    const sessions = await Promise.all(Array.from({ length: SESSIONS }, () => makeSession(server)));
+    const watches = await Promise.all(sessions.map((session) => watch(server, session)));
+    const startedMs = Date.now();
+    const working = Promise.all(sessions.map((session, at) => work(session, watches[at])));
+    let done = false;
+    const finished = working.then(
+      () => (done = true),
+      () => (done = true),
+    );
+    let kills = 0;
+    while (kills < KILLS && !done) {
+      await Promise.race([pause(500 + next() * 3000), finished]);
+      const role = next() < 0.5 ? 'worker' : 'worker-2';
+      if (done || !isAlive(await server.pid(role))) continue;
+      await server.kill(role);
+      kills += 1;
+    }
+    await working;
+    measured(`${SESSIONS} sessions with ${TURNS * CALLS} tool calls each, under ${kills} kills`, Date.now() - startedMs);
+    expect(kills).toBe(KILLS);
+
+    const expected = Array.from({ length: TURNS * CALLS }, (_, index) => `call-${index}`);
+    for (const [at, session] of sessions.entries()) {
+      const watched = watches[at];
+      if (watched === undefined) throw new Error('no stream');
+      const listed = await checkSession(server, session, watched);
+      expect(toolResults(listed)).toEqual(expected.map((text) => ({ text, isError: false })));
+      const frames = await turn(server, session, watched, script(bash('cat ran'), { say: 'ok' }));
+      expect(toolResults(frames)).toEqual([{ text: expected.join('\n'), isError: false }]);
+      watched.close();
+    }
+  });
+
+  it('of which one hangs in a tool call: the other takes it over, and the first one changes nothing', async () => {
+    for (const role of ['worker', 'worker-2'] as const) {
+      const session = await makeSession(server);
+      const watched = await watch(server, session);
+      await say(server, session, script(bash('echo x >> f; sleep 8; wc -l < f'), { say: 'it said {{result}}' }));
+      await commandStarted(dataDir, session, 'f');
+      const pid = await server.pid(role);
+      process.kill(pid, 'SIGSTOP');
+      try {
+        await watched.until('the end of the turn', isIdle);
+      } finally {
+        process.kill(pid, 'SIGCONT');
+      }
+      const after = await turn(server, session, watched, script({ say: 'again' }));
+      expect(toolResults(after)).toEqual([]);
+      const listed = await checkSession(server, session, watched);
+      expect(toolResults(listed)).toEqual([{ text: '1', isError: false }]);
+      watched.close();
+    }
+  });
+});
+
+async function work(session: string, watched: Watch | undefined): Promise<void> {
+  if (watched === undefined) throw new Error('no stream');
+  for (let round = 0; round < TURNS; round += 1) {
+    const calls = Array.from({ length: CALLS }, (_, index) => {
+      const id = `call-${round * CALLS + index}`;
+      return bash(`echo ${id} >> ran; sleep 0.4; echo ${id}`);
+    });
+    await turn(server, session, watched, script(...calls, { say: 'done', chunkDelayMs: 100 }));
+  }
+}
