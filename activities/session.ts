@@ -4,7 +4,7 @@
  * every effect here is safe to repeat.
  */
 import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
-import { InterruptedError, type Brain } from '../src/brain.ts';
+import { InterruptedError, type Brain, type Thought } from '../src/brain.ts';
 import { handKey } from '../src/hand-key.ts';
 import { HandGoneError, type HandRef, type Hands, type ToolOutcome } from '../src/hands.ts';
 import type { Body, Draft, Entry } from '../src/log.ts';
@@ -36,16 +36,10 @@ export function createActivities(deps: ActivityDeps): SessionActivities {
   return {
     async brain({ sessionId, spanId }) {
       const entries = await sessions.getEvents(sessionId, { throughId: spanId });
-      const drafts = await underWatch(sessions, sessionId, (signal) =>
-        brain.think({
-          sessionId,
-          spanId,
-          entries,
-          newId,
-          signal,
-          preview: (frame) => previews.send({ sessionId, spanId, frame }),
-        }),
-      );
+      const preview: Thought['preview'] = (frame) => previews.send({ sessionId, spanId, frame });
+      const think = (signal: AbortSignal) =>
+        brain.think({ sessionId, spanId, entries, newId, signal, preview });
+      const drafts = await underWatch(sessions, sessionId, think, 'abort');
       return { drafts: await pack(sessionId, drafts) };
     },
 
@@ -88,37 +82,49 @@ export function createActivities(deps: ActivityDeps): SessionActivities {
 /**
  * Runs an operation with heartbeats. Its signal aborts with an InterruptedError when the user interrupts: the log
  * itself says so, which is quicker than Temporal's cancellation (that one rides on heartbeats) and is backed by it.
+ *
+ * When the worker shuts down or has lost its claim, this attempt ends and another one takes over. A tool is then left
+ * alone: a command must not be killed because its harness is, and the next attempt finds it again. A model request
+ * is aborted: nobody would hear its answer.
  */
 async function underWatch<T>(
   sessions: Sessions,
   sessionId: string,
   run: (signal: AbortSignal) => Promise<T>,
+  whenLost: 'leave' | 'abort' = 'leave',
 ): Promise<T> {
-  const context = Context.current();
+  const { cancellationSignal, heartbeat, log } = attempt();
   const controller = new AbortController();
   const over = new AbortController();
-  const beat = setInterval(() => context.heartbeat(), HEARTBEAT_MS);
-  const onCancel = (): void => {
-    const reason: unknown = context.cancellationSignal.reason;
-    controller.abort(isUsersWish(reason) ? new InterruptedError('cancelled') : reason);
-  };
-  if (context.cancellationSignal.aborted) onCancel();
-  context.cancellationSignal.addEventListener('abort', onCancel, { once: true });
+  const beat = setInterval(heartbeat, HEARTBEAT_MS);
   const watch = setTimeout(() => {
     abortOnInterrupt(sessions, sessionId, { controller, over: over.signal }).catch((error: unknown) => {
-      context.log.warn('the log could not be followed; an interrupt will take longer', {
-        error: messageOf(error),
-      });
+      log.warn('the log could not be followed; an interrupt will take longer', { error: messageOf(error) });
     });
   }, WATCH_AFTER_MS);
+  const lost = new Promise<never>((_, reject) => {
+    const onCancel = (): void => {
+      const reason: unknown = cancellationSignal.reason;
+      if (isUsersWish(reason)) return controller.abort(new InterruptedError('cancelled'));
+      if (whenLost === 'abort') controller.abort(reason);
+      reject(reason instanceof Error ? reason : new Error(String(reason)));
+    };
+    if (cancellationSignal.aborted) onCancel();
+    else cancellationSignal.addEventListener('abort', onCancel, { once: true, signal: over.signal });
+  });
   try {
-    return await run(controller.signal);
+    return await Promise.race([run(controller.signal), lost]);
   } finally {
     over.abort();
     clearInterval(beat);
     clearTimeout(watch);
-    context.cancellationSignal.removeEventListener('abort', onCancel);
   }
+}
+
+function attempt(): Pick<Context, 'cancellationSignal' | 'heartbeat' | 'log'> {
+  const context = Context.current();
+  const { cancellationSignal, log } = context;
+  return { cancellationSignal, log, heartbeat: () => context.heartbeat() };
 }
 
 interface Watch {

@@ -11,7 +11,9 @@ class ClosingLine implements Reporter {
       counts.failed += module.errors().length;
     }
     const { passed, failed, skipped } = counts;
-    process.once('exit', () => process.stdout.write(`${passed} passed, ${failed} failed, ${skipped} skipped\n`));
+    process.once('exit', () =>
+      process.stdout.write(`${passed} passed, ${failed} failed, ${skipped} skipped\n`),
+    );
   }
 }
 

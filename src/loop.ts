@@ -119,7 +119,10 @@ function advanceCalls(state: LoopState): Step | undefined {
   if (idleTools.length > 0) {
     if (state.inFlight.provision) return undefined;
     if (!state.hand) return { write: resume, start: [{ kind: 'provision' }] };
-    return { write: resume, start: idleTools.map(({ id, summary }) => ({ kind: 'tool', callId: id, summary })) };
+    return {
+      write: resume,
+      start: idleTools.map(({ id, summary }) => ({ kind: 'tool', callId: id, summary })),
+    };
   }
   if (isBusy(state)) return undefined;
   if (open.length === 0) return think({ ...state, stamps: [] }, resume);

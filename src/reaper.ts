@@ -16,7 +16,9 @@ const EVERY_MS = 60_000;
 /** Reaps at once and then again and again, until stopped. Several workers may do it side by side. */
 export function startReaper(deps: ReaperDeps): { stop(): void } {
   const reapAndLog = (): void => {
-    reap(deps).catch((error: unknown) => deps.log.warn('hands could not be reaped; it will be tried again', { error: String(error) }));
+    reap(deps).catch((error: unknown) =>
+      deps.log.warn('hands could not be reaped; it will be tried again', { error: String(error) }),
+    );
   };
   reapAndLog();
   const timer = setInterval(reapAndLog, EVERY_MS);

@@ -33,10 +33,16 @@ export async function sweep(
   nowMs: number = Date.now(),
 ): Promise<void> {
   // A row that fails must not keep the others waiting: it would fail first again at the next sweep.
-  const each = async (rows: readonly SessionRow[], finish: (row: SessionRow) => Promise<void>): Promise<void> => {
+  const each = async (
+    rows: readonly SessionRow[],
+    finish: (row: SessionRow) => Promise<void>,
+  ): Promise<void> => {
     for (const row of rows) {
       await finish(row).catch((error: unknown) =>
-        log.warn('a session could not be swept; it will be tried again', { id: row.id, error: String(error) }),
+        log.warn('a session could not be swept; it will be tried again', {
+          id: row.id,
+          error: String(error),
+        }),
       );
     }
   };

@@ -1,12 +1,7 @@
 /**
  * Sessions on Temporal: one workflow a session, its history is the log. Reads go to the server and need no worker.
  */
-import {
-  isGrpcServiceError,
-  WorkflowNotFoundError,
-  type Client,
-  type WorkflowHandle,
-} from '@temporalio/client';
+import { WorkflowNotFoundError, type Client, type WorkflowHandle } from '@temporalio/client';
 import {
   defineSearchAttributeKey,
   SearchAttributeType,
@@ -14,8 +9,6 @@ import {
   WorkflowIdConflictPolicy,
   WorkflowIdReusePolicy,
 } from '@temporalio/common';
-import { LRUCache } from 'lru-cache';
-import { status as GrpcStatus } from '@grpc/grpc-js';
 import type { Blobs } from '../blobs.ts';
 import type { Draft, Entry } from '../log.ts';
 import {
@@ -24,7 +17,6 @@ import {
   SessionTerminatedError,
   type SessionSeed,
   type Sessions,
-  type SessionView,
   type Slice,
 } from '../session.ts';
 import {
@@ -37,8 +29,10 @@ import {
   type SessionInput,
 } from '../../workflows/messages.ts';
 import { selectEvents } from './listing.ts';
-import { pack, unpack, unpackAll } from './pack.ts';
-import { createReader, type HistorySource, type Reader } from './reader.ts';
+import { pack, unpackAll } from './pack.ts';
+import type { Reader } from './reader.ts';
+import { createReaders } from './readers.ts';
+import { erase } from './temporal-history.ts';
 
 /** What the implementation is made of. */
 export interface TemporalSessionsDeps {
@@ -47,41 +41,13 @@ export interface TemporalSessionsDeps {
   readonly taskQueue: string;
 }
 
-const LARGEST_PAGE = 256;
 const VISIBLE_WITHIN_MS = 2000;
 const CLOSED_WITHIN_MS = 5000;
 const MOST_QUEUED = 500;
-const READERS_KEPT = 1000;
 
 /** Makes the sessions port on a Temporal client. */
 export function createTemporalSessions({ client, blobs, taskQueue }: TemporalSessionsDeps): Sessions {
-  const readers = new LRUCache<string, Reader>({ max: READERS_KEPT });
-
-  function readerOf(id: string): Reader {
-    const known = readers.get(id);
-    if (known) return known;
-    const reader = createReader(historySource(client, blobs, id));
-    readers.set(id, reader);
-    return reader;
-  }
-
-  /** The reader, read up to now. One that fails is dropped, so that the next reader starts afresh. */
-  async function synced(id: string): Promise<Reader & { view: SessionView }> {
-    const reader = readerOf(id);
-    try {
-      await reader.sync();
-    } catch (error) {
-      readers.delete(id);
-      throw error;
-    }
-    return reader as Reader & { view: SessionView };
-  }
-
-  /** The reader as it is when somebody follows it anyway, else read up to now. */
-  async function live(id: string): Promise<Reader & { view: SessionView }> {
-    const reader = readerOf(id);
-    return reader.view && reader.isLive() ? (reader as Reader & { view: SessionView }) : synced(id);
-  }
+  const { readerOf, synced, live, forget } = createReaders(client, blobs);
 
   async function packFor(id: string, drafts: readonly Draft[]): Promise<Draft[]> {
     return pack(drafts, (text) => blobs.put(id, text));
@@ -165,7 +131,7 @@ export function createTemporalSessions({ client, blobs, taskQueue }: TemporalSes
       await close(handle, reader);
       await erase(client, id);
       await blobs.removeAll(id);
-      readers.delete(id);
+      forget(id);
     },
   };
 }
@@ -203,79 +169,6 @@ async function close(handle: WorkflowHandle, reader: Reader): Promise<void> {
   } catch (error) {
     if (!(error instanceof WorkflowNotFoundError) && !(error instanceof SessionGoneError)) throw error;
   }
-}
-
-/** Deleting a workflow id deletes one run (temporal.md surprise 12), so it goes on until none is left. */
-async function erase(client: Client, id: string): Promise<void> {
-  const { namespace } = client.options;
-  for (;;) {
-    try {
-      await client.workflowService.deleteWorkflowExecution({
-        namespace,
-        workflowExecution: { workflowId: id },
-      });
-      await client.workflow.getHandle(id).describe();
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    } catch (error) {
-      if (error instanceof WorkflowNotFoundError || isNotFound(error)) return;
-      throw error;
-    }
-  }
-}
-
-function historySource(client: Client, blobs: Blobs, id: string): HistorySource {
-  const { namespace } = client.options;
-  const service = client.workflowService;
-
-  async function orGone<T>(call: () => Promise<T>): Promise<T> {
-    try {
-      return await call();
-    } catch (error) {
-      if (isNotFound(error)) throw new SessionGoneError(`no session ${id}`, { cause: error });
-      throw error;
-    }
-  }
-
-  return {
-    async firstRunId() {
-      const { workflowExecutionInfo } = await orGone(() =>
-        service.describeWorkflowExecution({ namespace, execution: { workflowId: id } }),
-      );
-      return workflowExecutionInfo?.firstRunId || (workflowExecutionInfo?.execution?.runId ?? '');
-    },
-    async head() {
-      const { workflowExecutionInfo } = await orGone(() =>
-        service.describeWorkflowExecution({ namespace, execution: { workflowId: id } }),
-      );
-      return {
-        runId: workflowExecutionInfo?.execution?.runId ?? '',
-        eventNumber: Number(workflowExecutionInfo?.historyLength ?? 0),
-      };
-    },
-    async page(runId, token, signal) {
-      for (;;) {
-        try {
-          const answer = await orGone(() =>
-            client.connection.withAbortSignal(signal, () =>
-              service.getWorkflowExecutionHistory({
-                namespace,
-                execution: { workflowId: id, runId },
-                maximumPageSize: LARGEST_PAGE,
-                waitNewEvent: true,
-                ...(token ? { nextPageToken: token } : {}),
-              }),
-            ),
-          );
-          const nextToken = answer.nextPageToken?.length ? answer.nextPageToken : undefined;
-          return { events: answer.history?.events ?? [], nextToken };
-        } catch (error) {
-          if (signal.aborted || !isPassing(error)) throw error;
-          await new Promise((resolve) => setTimeout(resolve, 200));
-        }
-      }
-    },
-    unpack: (entry) => unpack(entry, (ref) => blobs.get(id, ref)),
-  };
 }
 
 async function readThrough(reader: Reader, id: string): Promise<Reader> {
@@ -317,18 +210,4 @@ function firstForms(entries: readonly Entry[], drafts: readonly Draft[], from: n
     const stamp = found?.event.processed_at ?? null;
     return [{ position: found?.position ?? -1, event: { ...draft.event, processed_at: stamp } }];
   });
-}
-
-function isNotFound(error: unknown): boolean {
-  return isGrpcServiceError(error) && error.code === GrpcStatus.NOT_FOUND;
-}
-
-/** The server restarts, or a long poll ran out: read on. */
-function isPassing(error: unknown): boolean {
-  const passing: readonly number[] = [
-    GrpcStatus.UNAVAILABLE,
-    GrpcStatus.DEADLINE_EXCEEDED,
-    GrpcStatus.RESOURCE_EXHAUSTED,
-  ];
-  return isGrpcServiceError(error) && passing.includes(error.code);
 }

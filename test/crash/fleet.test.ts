@@ -90,8 +90,10 @@ describe('two workers', () => {
       await commandStarted(dataDir, session, 'f');
       const pid = await server.pid(role);
       process.kill(pid, 'SIGSTOP');
+      const hungMs = Date.now();
       try {
-        await watched.until('the end of the turn', isIdle);
+        const end = await watched.until('the end of the turn', isIdle);
+        measured(`one of two workers hangs in a tool call of 8 s (${role}), to the end of the turn`, end.atMs - hungMs);
       } finally {
         process.kill(pid, 'SIGCONT');
       }

@@ -54,6 +54,7 @@ export function created(agent: AgentSnapshot = AGENT): Draft {
       type: 'x.session_created',
       agent,
       agent_name: String(agent['name'] ?? 'tester'),
+      model: 'claude-sonnet-5',
       mcp_servers: [],
       environment_id: 'env_1',
       workspace_id: 'wrkspc_1',

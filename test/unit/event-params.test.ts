@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { parseEvents } from '../../src/http/routes/session-events.ts';
+import { parseEvents } from '../../src/http/session-input.ts';
 import { ApiError } from '../../src/wire/error.ts';
 import { initialEventParams, toEvent, UNSUPPORTED_EVENTS } from '../../src/wire/event-params.ts';
 

@@ -1,19 +1,18 @@
 /**
- * A sandbox image without any base image: debootstrap makes a minimal system once, which is kept in the user's
- * cache folder; Node and the runner go on top as layers of their own.
+ * A base system without any base image: debootstrap makes a minimal one from the distribution's packages, once, and
+ * it is kept in a cache folder.
  */
 import type Dockerode from 'dockerode';
 import { execFile, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
-import { access, mkdir, mkdtemp, readFile, realpath, rename, rm } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { execPath, getuid } from 'node:process';
+import { getuid } from 'node:process';
 import { promisify } from 'node:util';
-import type { Payload } from '../payload.ts';
-import { INSTALL_FOLDER, RUNNER_COMMAND, SEARCH_PATH } from '../runner/places.ts';
-import { build, follow, hasImage, packContext } from './build.ts';
+import { SEARCH_PATH } from '../runner/places.ts';
+import { follow } from './build.ts';
 
 const run = promisify(execFile);
 const TOOLS_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -36,39 +35,26 @@ export const BOOTSTRAP_RECIPE = createHash('sha256')
 /** What to make. */
 export interface BootstrapOptions {
   readonly docker: Dockerode;
-  readonly payload: Payload;
+  /** What the image is to be called. */
   readonly reference: string;
-  /** Where the base system is kept. */
+  /** Where the system is kept. */
   readonly cacheDir: string;
   readonly log: (line: string) => void;
 }
 
-/** Builds the image. Needs root and the debootstrap package on this machine. */
-export async function buildOnBootstrap(options: BootstrapOptions): Promise<void> {
-  const { docker, payload, reference, log } = options;
-  const base = `drover-sandbox-base:${BOOTSTRAP_RECIPE}`;
-  if (!(await hasImage(docker, base))) await importBase(base, options);
-  log('sandbox image: adding Node and the runner');
-  const dockerfile = [
-    `FROM ${base}`,
-    `ENV PATH=${SEARCH_PATH} HOME=/workspace LANG=C.UTF-8`,
-    `COPY node ${RUNNER_COMMAND[0]}`,
-    `COPY runner ${INSTALL_FOLDER}`,
-    'WORKDIR /workspace',
-    'USER 1000:1000',
-  ].join('\n');
-  const runner = payload.files.map(({ path, source }) => ({ path: `runner/${path}`, source }));
-  const inline = { Dockerfile: dockerfile, 'runner/package.json': payload.packageJson };
-  const context = packContext([{ path: 'node', source: await realpath(execPath) }, ...runner], inline);
-  await build(docker, { context, dockerfile: 'Dockerfile', reference, log });
-}
-
-async function importBase(base: string, { docker, cacheDir, log }: BootstrapOptions): Promise<void> {
+/** Makes the base image. Needs root and the debootstrap package on this machine. */
+export async function importBootstrapped({
+  docker,
+  reference,
+  cacheDir,
+  log,
+}: BootstrapOptions): Promise<void> {
   const archive = join(cacheDir, `sandbox-root-${BOOTSTRAP_RECIPE}.tar`);
   if (!(await exists(archive))) await bootstrap(archive, cacheDir, log);
   log('sandbox image: importing the base system');
-  const [repo, tag] = base.split(':');
-  await follow(docker, await docker.importImage(createReadStream(archive), { repo, tag }));
+  const [repo, tag] = reference.split(':');
+  const changes = [`ENV PATH=${SEARCH_PATH} HOME=/workspace LANG=C.UTF-8`, 'WORKDIR /workspace'];
+  await follow(docker, await docker.importImage(createReadStream(archive), { repo, tag, changes }));
 }
 
 async function bootstrap(archive: string, cacheDir: string, log: BootstrapOptions['log']): Promise<void> {

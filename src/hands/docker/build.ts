@@ -1,14 +1,13 @@
 /** Building images through the daemon's API. */
 import type Dockerode from 'dockerode';
 import { createReadStream } from 'node:fs';
-import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { stat } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { pack, type Pack } from 'tar-stream';
 import { toStatus } from './container.ts';
 
-/** A file or folder that goes into an image, or is needed to build it. */
+/** A file that goes into an image. */
 export interface ContextFile {
   /** Where it is in the context. */
   readonly path: string;
@@ -18,9 +17,9 @@ export interface ContextFile {
 /** What to build. */
 export interface BuildOptions {
   readonly context: Readable;
-  readonly dockerfile: string;
+  /** The stage of the Dockerfile to stop at; the last one by default. */
+  readonly target?: string;
   readonly reference: string;
-  readonly buildargs?: Readonly<Record<string, string>>;
   readonly log: (line: string) => void;
 }
 
@@ -31,8 +30,8 @@ interface Progress {
 
 /** Builds an image and tags it. Rejects with what the build said last. */
 export async function build(docker: Dockerode, options: BuildOptions): Promise<void> {
-  const { context, dockerfile, reference, buildargs = {}, log } = options;
-  const wanted = { t: reference, dockerfile, buildargs: { ...buildargs }, forcerm: true };
+  const { context, reference, target, log } = options;
+  const wanted = { t: reference, forcerm: true, ...(target === undefined ? {} : { target }) };
   const progress = await docker.buildImage(context, wanted);
   await follow(docker, progress, ({ stream }) => {
     if (stream?.startsWith('Step ')) log(`sandbox image: ${stream.trim()}`);
@@ -72,7 +71,7 @@ export function packContext(
 ): Readable {
   const tar = pack();
   const fill = async (): Promise<void> => {
-    for (const [name, text] of Object.entries(inline)) tar.entry({ name }, text);
+    for (const [name, text] of Object.entries(inline)) tar.entry({ name, mtime: new Date(0) }, text);
     for (const file of files) await add(tar, file);
     tar.finalize();
   };
@@ -81,18 +80,8 @@ export function packContext(
 }
 
 async function add(tar: Pack, { path, source }: ContextFile): Promise<void> {
-  const found = await stat(source);
-  if (found.isDirectory()) {
-    for (const name of (await readdir(source)).sort())
-      await add(tar, { path: `${path}/${name}`, source: join(source, name) });
-    return;
-  }
-  // The same times whenever it is packed: the daemon's cache goes by content, but older ones compare these too.
-  const entry = tar.entry({
-    name: path,
-    size: found.size,
-    mode: found.mode & 0o111 ? 0o755 : 0o644,
-    mtime: new Date(0),
-  });
-  await pipeline(createReadStream(source), entry);
+  const { size, mode } = await stat(source);
+  // The same time whenever it is packed, so that the daemon finds what it has built before.
+  const header = { name: path, size, mode: mode & 0o111 ? 0o755 : 0o644, mtime: new Date(0) };
+  await pipeline(createReadStream(source), tar.entry(header));
 }

@@ -1,27 +1,17 @@
 /** Session events over HTTP (wire-api sections 5.3, 11 and 12): send, list, stream. */
 import { checkEvents, namedCalls, type KnownCall } from '../../event-rules.ts';
-import { newId } from '../../id.ts';
-import { toWire, type Draft } from '../../log.ts';
-import {
-  BatchTooLargeError,
-  SessionBusyError,
-  SessionGoneError,
-  SessionTerminatedError,
-  type ListKey,
-  type Sessions,
-  type SessionView,
-} from '../../session.ts';
+import { toWire } from '../../log.ts';
+import type { ListKey, Sessions, SessionView } from '../../session.ts';
 import { DELTA_TYPES, LISTABLE_TYPES } from '../../wire/event.ts';
-import { eventParams, toEvent, UNSUPPORTED_EVENTS, type EventParams } from '../../wire/event-params.ts';
-import { invalidRequest, rateLimited, tooLarge } from '../../wire/error.ts';
+import type { EventParams } from '../../wire/event-params.ts';
 import type { Key } from '../../wire/page.ts';
-import { parse } from '../../wire/parse.ts';
 import { z } from 'zod';
 import type { App } from '../app.ts';
 import { readBody } from '../body.ts';
 import { decodeCursor, encodeCursor } from '../paging.ts';
 import { limitParam, listParam, readQuery, textParam, timeParam, wordParam } from '../query.ts';
-import { sessionNotFound, type SessionRouteDeps } from './sessions.ts';
+import { readView, terminated, toApiError, type SessionRouteDeps } from '../session-access.ts';
+import { parseEvents, toDrafts } from '../session-input.ts';
 import { openStream } from './session-stream.ts';
 
 const sendBody = z.strictObject({ events: z.array(z.unknown()).min(1).max(1000) });
@@ -86,50 +76,6 @@ export function mountSessionEvents(app: App, deps: SessionRouteDeps): void {
       throw toApiError(error, id);
     });
   });
-}
-
-/** Checks events one by one, so that the message names the index. `field`: where they stand in the body. */
-export function parseEvents(
-  events: readonly unknown[],
-  field: string,
-  schema: z.ZodType<EventParams> = eventParams,
-): EventParams[] {
-  return events.map((event, index) => {
-    const type = (event as { type?: unknown } | null)?.type;
-    const why = typeof type === 'string' ? UNSUPPORTED_EVENTS[type] : undefined;
-    if (why !== undefined)
-      throw invalidRequest(`Invalid ${String(type)} event at ${field}[${index}]: ${why}`);
-    return parse(schema, event, [field, index]);
-  });
-}
-
-/** What goes into the log, with fresh ids. */
-export function toDrafts(events: readonly EventParams[]): Draft[] {
-  return events.map((event) => ({ event: toEvent(event, newId('sevt')) }));
-}
-
-/** The session's view, or 404. */
-export async function readView(
-  sessions: Sessions,
-  id: string,
-  freshness: 'now' | 'live' = 'now',
-): Promise<SessionView> {
-  return sessions.getSession(id, freshness).catch((error: unknown) => {
-    throw toApiError(error, id);
-  });
-}
-
-/** What the port's errors mean on the wire. */
-export function toApiError(error: unknown, id: string): unknown {
-  if (error instanceof SessionGoneError) return sessionNotFound(id);
-  if (error instanceof SessionTerminatedError) return terminated(id);
-  if (error instanceof BatchTooLargeError) return tooLarge(error.message);
-  if (error instanceof SessionBusyError) return rateLimited(error.message, 1);
-  return error;
-}
-
-function terminated(id: string): Error {
-  return invalidRequest(`Session ${id} is terminated and takes no more events.`);
 }
 
 /** Calls that the batch names: open ones are in the loop's memory, older ones are looked up in the log. */

@@ -4,7 +4,7 @@ import { toWire } from '../../log.ts';
 import { newId } from '../../id.ts';
 import type { PreviewReceiver } from '../../previews.ts';
 import { SessionGoneError, type Sessions, type Tail } from '../../session.ts';
-import { DELTA_TYPES, type Preview } from '../../wire/event.ts';
+import type { DELTA_TYPES, Preview } from '../../wire/event.ts';
 import type { Clock } from '../clock.ts';
 import { createPreviewGate, type PreviewGate } from '../preview-gate.ts';
 import { PING_FRAME, STREAM_HEADERS, toFrame } from '../sse.ts';

@@ -1,12 +1,10 @@
 /** Sessions over HTTP (wire-api section 9): create, read, list, update, archive, delete. */
-import type { Context } from 'hono';
 import { newId } from '../../id.ts';
 import type { Draft } from '../../log.ts';
-import type { PreviewReceiver } from '../../previews.ts';
-import type { Records, SessionRow } from '../../records.ts';
+import type { SessionRow } from '../../records.ts';
 import type { Sessions, SessionView } from '../../session.ts';
 import { initialEventParams } from '../../wire/event-params.ts';
-import { invalidRequest, notFound, type ApiError } from '../../wire/error.ts';
+import { invalidRequest } from '../../wire/error.ts';
 import { mergeMetadata, sameJson } from '../../wire/fields.ts';
 import { updateSessionAgent, type SessionAgent } from '../../wire/session-agent.ts';
 import {
@@ -17,9 +15,8 @@ import {
   type SessionUpdateParams,
 } from '../../wire/session.ts';
 import { statusOf, toSession } from '../../session-resource.ts';
-import type { App, AppEnv } from '../app.ts';
+import type { App } from '../app.ts';
 import { readBody } from '../body.ts';
-import type { Clock } from '../clock.ts';
 import { toSliceRequest, toTwoWayPage } from '../paging.ts';
 import {
   boolParam,
@@ -31,24 +28,16 @@ import {
   timeParam,
   wordParam,
 } from '../query.ts';
-import { resolveSession, type SessionSettings } from './session-create.ts';
-import { mountSessionEvents, parseEvents, readView, toApiError, toDrafts } from './session-events.ts';
-
-/** What the session routes are made of. */
-export interface SessionDeps {
-  readonly records: Records;
-  readonly sessions: Sessions;
-  readonly previews: PreviewReceiver;
-  readonly now: Clock;
-  readonly settings: SessionSettings;
-}
-
-/** What routes below a session need besides. */
-export interface SessionRouteDeps extends SessionDeps {
-  /** The row that the path names; 404 when it is not there for this workspace. */
-  readonly find: (c: Context<AppEnv>) => Promise<SessionRow>;
-  readonly exists: (workspaceId: string, id: string) => Promise<boolean>;
-}
+import { resolveSession } from './session-create.ts';
+import {
+  createAccess,
+  readView,
+  toApiError,
+  type SessionDeps,
+  type SessionRouteDeps,
+} from '../session-access.ts';
+import { parseEvents, toDrafts } from '../session-input.ts';
+import { mountSessionEvents } from './session-events.ts';
 
 const listQuery = {
   agent_id: textParam(),
@@ -68,24 +57,11 @@ const listQuery = {
 
 /** Adds the routes. */
 export function mountSessions(app: App, base: SessionDeps): void {
-  const exists = async (workspaceId: string, id: string): Promise<boolean> =>
-    (await base.records.sessions.get({ workspaceId, id }))?.state === 'ready';
-  const find = async (c: Context<AppEnv>): Promise<SessionRow> => {
-    const id = c.req.param('id') ?? '';
-    const row = await base.records.sessions.get({ workspaceId: c.get('workspaceId'), id });
-    if (row?.state !== 'ready') throw sessionNotFound(id);
-    return row;
-  };
-  const deps: SessionRouteDeps = { ...base, find, exists };
+  const deps: SessionRouteDeps = { ...base, ...createAccess(base.records) };
   mountCreate(app, deps);
   mountReads(app, deps);
   mountChanges(app, deps);
   mountSessionEvents(app, deps);
-}
-
-/** 404 for a session. */
-export function sessionNotFound(id: string): ApiError {
-  return notFound(`Session \`${id}\` not found.`);
 }
 
 function mountCreate(app: App, { records, sessions, now, settings }: SessionRouteDeps): void {

@@ -1,0 +1,78 @@
+/** What all routes of a session share: finding it, reading it, and what the port's errors mean on the wire. */
+import type { Context } from 'hono';
+import type { PreviewReceiver } from '../previews.ts';
+import type { Records, SessionRow } from '../records.ts';
+import {
+  BatchTooLargeError,
+  SessionBusyError,
+  SessionGoneError,
+  SessionTerminatedError,
+  type Sessions,
+  type SessionView,
+} from '../session.ts';
+import { invalidRequest, notFound, rateLimited, tooLarge, type ApiError } from '../wire/error.ts';
+import type { AppEnv } from './app.ts';
+import type { Clock } from './clock.ts';
+import type { SessionSettings } from './routes/session-create.ts';
+
+/** What the session routes are made of. */
+export interface SessionDeps {
+  readonly records: Records;
+  readonly sessions: Sessions;
+  readonly previews: PreviewReceiver;
+  readonly now: Clock;
+  readonly settings: SessionSettings;
+}
+
+/** How a route finds its session. */
+export interface SessionAccess {
+  /** The row that the path names; 404 when it is not there for this workspace. */
+  readonly find: (c: Context<AppEnv>) => Promise<SessionRow>;
+  readonly exists: (workspaceId: string, id: string) => Promise<boolean>;
+}
+
+/** What the routes below a session are made of. */
+export interface SessionRouteDeps extends SessionDeps, SessionAccess {}
+
+/** Makes the access; rows that are being created or deleted do not exist for clients. */
+export function createAccess(records: Records): SessionAccess {
+  const exists = async (workspaceId: string, id: string): Promise<boolean> =>
+    (await records.sessions.get({ workspaceId, id }))?.state === 'ready';
+  const find = async (c: Context<AppEnv>): Promise<SessionRow> => {
+    const id = c.req.param('id') ?? '';
+    const row = await records.sessions.get({ workspaceId: c.get('workspaceId'), id });
+    if (row?.state !== 'ready') throw sessionNotFound(id);
+    return row;
+  };
+  return { find, exists };
+}
+
+/** 404 for a session. */
+function sessionNotFound(id: string): ApiError {
+  return notFound(`Session \`${id}\` not found.`);
+}
+
+/** The session's view, or 404. */
+export async function readView(
+  sessions: Sessions,
+  id: string,
+  freshness: 'now' | 'live' = 'now',
+): Promise<SessionView> {
+  return sessions.getSession(id, freshness).catch((error: unknown) => {
+    throw toApiError(error, id);
+  });
+}
+
+/** What the port's errors mean on the wire. */
+export function toApiError(error: unknown, id: string): unknown {
+  if (error instanceof SessionGoneError) return sessionNotFound(id);
+  if (error instanceof SessionTerminatedError) return terminated(id);
+  if (error instanceof BatchTooLargeError) return tooLarge(error.message);
+  if (error instanceof SessionBusyError) return rateLimited(error.message, 1);
+  return error;
+}
+
+/** 400 for an event to a session that is over. */
+export function terminated(id: string): ApiError {
+  return invalidRequest(`Session ${id} is terminated and takes no more events.`);
+}

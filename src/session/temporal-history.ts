@@ -1,0 +1,98 @@
+/** The Temporal server's side of a session: its history as a source to read from, and its erasure. */
+import { isGrpcServiceError, WorkflowNotFoundError, type Client } from '@temporalio/client';
+import { status as GrpcStatus } from '@grpc/grpc-js';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Blobs } from '../blobs.ts';
+import { SessionGoneError } from '../session.ts';
+import { unpack } from './pack.ts';
+import type { HistorySource } from './reader.ts';
+
+const LARGEST_PAGE = 256;
+
+/** The history of one session. */
+export function historySource(client: Client, blobs: Blobs, id: string): HistorySource {
+  const { namespace } = client.options;
+  const service = client.workflowService;
+
+  async function orGone<T>(call: () => Promise<T>): Promise<T> {
+    try {
+      return await call();
+    } catch (error) {
+      if (isNotFound(error)) throw new SessionGoneError(`no session ${id}`, { cause: error });
+      throw error;
+    }
+  }
+
+  return {
+    async firstRunId() {
+      const { workflowExecutionInfo } = await orGone(() =>
+        service.describeWorkflowExecution({ namespace, execution: { workflowId: id } }),
+      );
+      return workflowExecutionInfo?.firstRunId || (workflowExecutionInfo?.execution?.runId ?? '');
+    },
+    async head() {
+      const { workflowExecutionInfo } = await orGone(() =>
+        service.describeWorkflowExecution({ namespace, execution: { workflowId: id } }),
+      );
+      return {
+        runId: workflowExecutionInfo?.execution?.runId ?? '',
+        eventNumber: Number(workflowExecutionInfo?.historyLength ?? 0),
+      };
+    },
+    async page(runId, token, signal) {
+      for (;;) {
+        try {
+          const answer = await orGone(() =>
+            client.connection.withAbortSignal(signal, () =>
+              service.getWorkflowExecutionHistory({
+                namespace,
+                execution: { workflowId: id, runId },
+                maximumPageSize: LARGEST_PAGE,
+                waitNewEvent: true,
+                ...(token ? { nextPageToken: token } : {}),
+              }),
+            ),
+          );
+          const nextToken = answer.nextPageToken?.length ? answer.nextPageToken : undefined;
+          return { events: answer.history?.events ?? [], nextToken };
+        } catch (error) {
+          if (signal.aborted || !isPassing(error)) throw error;
+          await sleep(200);
+        }
+      }
+    },
+    unpack: (entry) => unpack(entry, (ref) => blobs.get(id, ref)),
+  };
+}
+
+/** Deleting a workflow id deletes one run (temporal.md surprise 12), so it goes on until none is left. */
+export async function erase(client: Client, id: string): Promise<void> {
+  const { namespace } = client.options;
+  for (;;) {
+    try {
+      await client.workflowService.deleteWorkflowExecution({
+        namespace,
+        workflowExecution: { workflowId: id },
+      });
+      await client.workflow.getHandle(id).describe();
+      await sleep(50);
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError || isNotFound(error)) return;
+      throw error;
+    }
+  }
+}
+
+function isNotFound(error: unknown): boolean {
+  return isGrpcServiceError(error) && error.code === GrpcStatus.NOT_FOUND;
+}
+
+/** The server restarts, or a long poll ran out: read on. */
+function isPassing(error: unknown): boolean {
+  const passing: readonly number[] = [
+    GrpcStatus.UNAVAILABLE,
+    GrpcStatus.DEADLINE_EXCEEDED,
+    GrpcStatus.RESOURCE_EXHAUSTED,
+  ];
+  return isGrpcServiceError(error) && passing.includes(error.code);
+}
