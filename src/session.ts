@@ -78,6 +78,11 @@ export class SessionGoneError extends Error {
   override readonly name = 'SessionGoneError';
 }
 
+/** The log is there, but what writes it was stopped from outside: an operator, a limit of the engine. */
+export class SessionStoppedError extends Error {
+  override readonly name = 'SessionStoppedError';
+}
+
 /** The log takes no more events: the session is terminated. */
 export class SessionTerminatedError extends Error {
   override readonly name = 'SessionTerminatedError';
@@ -101,7 +106,7 @@ export interface Sessions {
    * Writes client events, all or none, and answers them as the log has them; those that are not visible yet
    * (no worker, a slow one) are answered as queued. Safe to repeat with the same event ids.
    *
-   * @throws {SessionTerminatedError | SessionGoneError | BatchTooLargeError | SessionBusyError}
+   * @throws {SessionTerminatedError | SessionStoppedError | SessionGoneError | BatchTooLargeError | SessionBusyError}
    */
   emitEvent(id: string, drafts: readonly Draft[]): Promise<readonly Entry[]>;
   /** Reads a slice; needs no worker. Content is there in full. */

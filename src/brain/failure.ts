@@ -4,6 +4,14 @@ import type { ModelFailure } from '../log.ts';
 
 const LONGEST_MESSAGE = 1000;
 const RETRYABLE_STATUS: ReadonlySet<number> = new Set([408, 409, 429]);
+/** What an error frame can say that another try does not cure: it comes without a status. */
+const FINAL_TYPES: ReadonlySet<string> = new Set([
+  'invalid_request_error',
+  'authentication_error',
+  'permission_error',
+  'not_found_error',
+  'request_too_large',
+]);
 
 /** Turns any error of a model request into what the loop needs to know of it. */
 export function toFailure(error: unknown): ModelFailure {
@@ -33,10 +41,7 @@ function isRetryable(error: APIError, kind: ModelFailure['kind']): boolean {
   const word = error.headers?.get('x-should-retry');
   if (word === 'true' || word === 'false') return word === 'true';
   if (error instanceof APIConnectionError || error.status === undefined) {
-    return (
-      kind !== 'billing_error' &&
-      !['invalid_request_error', 'authentication_error', 'permission_error'].includes(error.type ?? '')
-    );
+    return kind !== 'billing_error' && !FINAL_TYPES.has(error.type ?? '');
   }
   return error.status >= 500 || RETRYABLE_STATUS.has(error.status);
 }

@@ -55,6 +55,7 @@ export async function findPayload(): Promise<Payload> {
 
 /** Copies the runner's files below a folder. */
 export async function installPayload(payload: Payload, folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
   await writeFile(join(folder, 'package.json'), payload.packageJson);
   for (const { source, path } of payload.files) {
     await mkdir(dirname(join(folder, path)), { recursive: true });

@@ -6,14 +6,18 @@ import {
   BatchTooLargeError,
   SessionBusyError,
   SessionGoneError,
+  SessionStoppedError,
   SessionTerminatedError,
   type Sessions,
   type SessionView,
 } from '../session.ts';
-import { invalidRequest, notFound, rateLimited, tooLarge, type ApiError } from '../wire/error.ts';
+import { ApiError, invalidRequest, notFound, rateLimited, tooLarge } from '../wire/error.ts';
 import type { AppEnv } from './app.ts';
 import type { Clock } from './clock.ts';
 import type { SessionSettings } from './routes/session-create.ts';
+
+/** Trying again cures nothing. */
+const FINAL = { headers: { 'x-should-retry': 'false' } } as const;
 
 /** What the session routes are made of. */
 export interface SessionDeps {
@@ -67,6 +71,7 @@ export async function readView(
 export function toApiError(error: unknown, id: string): unknown {
   if (error instanceof SessionGoneError) return sessionNotFound(id);
   if (error instanceof SessionTerminatedError) return terminated(id);
+  if (error instanceof SessionStoppedError) return new ApiError(500, 'api_error', error.message, FINAL);
   if (error instanceof BatchTooLargeError) return tooLarge(error.message);
   if (error instanceof SessionBusyError) return rateLimited(error.message, 1);
   return error;

@@ -4,7 +4,6 @@
  */
 import { rm } from 'node:fs/promises';
 import { createServer, connect, type Socket } from 'node:net';
-import { createInterface } from 'node:readline';
 import { LRUCache } from 'lru-cache';
 import type { BusAddress } from '../config.ts';
 import type { PreviewMessage, PreviewReceiver, PreviewSender } from '../previews.ts';
@@ -111,20 +110,23 @@ export function sendPreviews(address: BusAddress): PreviewSender {
   };
 }
 
-/** The interface passes the socket's errors on; the socket's own handler has dealt with them. */
+/** Splits by hand: `node:readline` also breaks lines at U+2028, which JSON may hold as it is. */
 function readMessages<T>(socket: Socket, onMessage: (message: T) => void): void {
-  createInterface({ input: socket })
-    .on('line', (line) => {
-      const message = parse<T>(line);
-      if (message !== undefined) onMessage(message);
-    })
-    .on('error', () => undefined);
+  let rest = '';
+  socket.setEncoding('utf8');
+  socket.on('data', (text: string) => {
+    const lines = `${rest}${text}`.split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) {
+      const message = parse(line);
+      if (typeof message === 'object' && message !== null) onMessage(message as T);
+    }
+  });
 }
 
-/** The last line of a process that died may be half a line. */
-function parse<T>(line: string): T | undefined {
+function parse(line: string): unknown {
   try {
-    return JSON.parse(line) as T;
+    return JSON.parse(line);
   } catch {
     return undefined;
   }

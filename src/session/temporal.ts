@@ -14,6 +14,7 @@ import type { Draft, Entry } from '../log.ts';
 import {
   SessionBusyError,
   SessionGoneError,
+  SessionStoppedError,
   SessionTerminatedError,
   type SessionSeed,
   type Sessions,
@@ -56,7 +57,9 @@ export function createTemporalSessions({ client, blobs, taskQueue }: TemporalSes
   async function refusalOf(id: string): Promise<Error> {
     const { view } = await synced(id);
     return view.terminatedAt === null
-      ? new SessionGoneError(`the workflow of ${id} is not running`)
+      ? new SessionStoppedError(
+          `the workflow of session ${id} was stopped outside of Drover; its events can still be read`,
+        )
       : new SessionTerminatedError(`session ${id} is terminated`);
   }
 

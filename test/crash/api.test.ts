@@ -186,7 +186,12 @@ describe('sessions that an API left half made', () => {
     const shown: string[] = [];
     for await (const { id } of server.api.beta.sessions.list({ limit: 100 })) shown.push(id);
     expect(shown).toEqual(expect.arrayContaining(answered));
-    for (const id of shown) if (id !== like.id) await eventually(`${id} to rest`, async () => (await server.api.beta.sessions.retrieve(id)).status === 'idle');
+    for (const id of shown)
+      if (id !== like.id)
+        await eventually(
+          `${id} to rest`,
+          async () => (await server.api.beta.sessions.retrieve(id)).status === 'idle',
+        );
     for (const id of answered) await checkList(server, id);
   });
 });

@@ -74,7 +74,11 @@ describe.skipIf(problem !== undefined)('Docker hands', () => {
   it('survive a worker that is killed: the command runs once, and its result is the normal one', async () => {
     const session = await makeSession(server);
     const watched = await watch(server, session);
-    await say(server, session, script(bash('echo x >> f; sleep 5; echo slept'), { say: 'it said {{result}}' }));
+    await say(
+      server,
+      session,
+      script(bash('echo x >> f; sleep 5; echo slept'), { say: 'it said {{result}}' }),
+    );
     await commandStarted(session, 'f');
     const startedMs = Date.now();
     const killed = await server.kill('worker');

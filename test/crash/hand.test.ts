@@ -13,7 +13,13 @@ import {
   toolResults,
   watch,
 } from '../support/crash-client.ts';
-import { cleanUp, killQuietly, makeDataDir, startCrashServer, type CrashServer } from '../support/crash-server.ts';
+import {
+  cleanUp,
+  killQuietly,
+  makeDataDir,
+  startCrashServer,
+  type CrashServer,
+} from '../support/crash-server.ts';
 import { childrenOf, commandStarted, parentOf } from '../support/crash-hand.ts';
 import { eventually } from '../support/process.ts';
 
@@ -36,7 +42,9 @@ async function turnWithDeath(hurt: (sandboxPid: number) => Promise<void>) {
   await say(
     server,
     session,
-    script(bash('touch started; sleep 8; echo slept'), bash('ls -a; echo fresh'), { say: 'it said {{result}}' }),
+    script(bash('touch started; sleep 8; echo slept'), bash('ls -a; echo fresh'), {
+      say: 'it said {{result}}',
+    }),
   );
   const folder = await commandStarted(dataDir, session, 'started');
   await hurt(await sandboxPid(folder));

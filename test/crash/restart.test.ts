@@ -44,7 +44,11 @@ describe.each(Object.entries(ENDS))('a server that ends by %s', (_name, end) => 
     const [tooling, thinking] = [await makeSession(server), await makeSession(server)];
     const watched = await watch(server, thinking);
     await turn(server, thinking, watched, script({ say: 'before' }));
-    await say(server, tooling, script(bash('echo x >> f; sleep 5; wc -l < f'), { say: 'it said {{result}}' }));
+    await say(
+      server,
+      tooling,
+      script(bash('echo x >> f; sleep 5; wc -l < f'), { say: 'it said {{result}}' }),
+    );
     await commandStarted(dataDir, tooling, 'f');
     const from = watched.seen.length;
     await say(server, thinking, script({ say: 'a b c d e f g h i j k l', chunkChars: 2, chunkDelayMs: 400 }));

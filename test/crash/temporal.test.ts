@@ -38,7 +38,9 @@ describe('a Temporal server that is killed', () => {
     const from = watched.seen.length;
     await watched.until('a preview', ({ type }) => type === 'event_delta', { from });
     const killed = await server.kill('temporal');
-    const next = await watched.until('the next event', (frame) => isLogged(frame), { from: watched.seen.length });
+    const next = await watched.until('the next event', (frame) => isLogged(frame), {
+      from: watched.seen.length,
+    });
     await watched.until('the end of the turn', isIdle, { from });
     measured('Temporal killed in a model call, to the next event', next.atMs - killed.atMs);
     expect(await server.back(killed)).not.toBe(killed.pid);
@@ -51,7 +53,11 @@ describe('a Temporal server that is killed', () => {
   it('while a tool runs: the command runs once, and its result is the normal one', async () => {
     const session = await makeSession(server);
     const watched = await watch(server, session);
-    await say(server, session, script(bash('echo x >> f; sleep 3; wc -l < f'), { say: 'it said {{result}}' }));
+    await say(
+      server,
+      session,
+      script(bash('echo x >> f; sleep 3; wc -l < f'), { say: 'it said {{result}}' }),
+    );
     await commandStarted(dataDir, session, 'f');
     const killed = await server.kill('temporal');
     const result = await watched.until('the result', ({ type }) => type === 'agent.tool_result');
@@ -67,7 +73,9 @@ describe('a Temporal server that is killed', () => {
   it('under many sessions at once: each turn ends, each event is there once', async () => {
     const sessions = await Promise.all(Array.from({ length: 6 }, () => makeSession(server)));
     const watches = await Promise.all(sessions.map((session) => watch(server, session)));
-    const text = script({ say: 'working', chunkDelayMs: 100 }, bash('echo x >> f; wc -l < f'), { say: 'done' });
+    const text = script({ say: 'working', chunkDelayMs: 100 }, bash('echo x >> f; wc -l < f'), {
+      say: 'done',
+    });
     await Promise.all(sessions.map((session) => say(server, session, text)));
     for (const _ of [1, 2]) {
       const killed = await server.kill('temporal');
@@ -76,7 +84,9 @@ describe('a Temporal server that is killed', () => {
       const lengths = watches.map(({ seen }) => seen.length);
       const idle = watches.every(({ seen }) => seen.some(({ frame }) => isIdle(frame)));
       if (idle) break;
-      await Promise.any(watches.map((one, at) => one.until('anything', isLogged, { from: lengths[at] ?? 0 })));
+      await Promise.any(
+        watches.map((one, at) => one.until('anything', isLogged, { from: lengths[at] ?? 0 })),
+      );
     }
     for (const [at, session] of sessions.entries()) {
       const watched = watches[at];

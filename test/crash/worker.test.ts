@@ -59,7 +59,9 @@ describe('a worker that is killed', () => {
     expect(messages).toHaveLength(1);
     expect(messages[0]).toMatchObject({ content: [{ type: 'text', text: SLOW_TEXT }] });
 
-    const starts = watched.seen.flatMap(({ frame }) => (frame.type === 'event_start' ? [frame.event.id] : []));
+    const starts = watched.seen.flatMap(({ frame }) =>
+      frame.type === 'event_start' ? [frame.event.id] : [],
+    );
     expect(starts).toEqual([...new Set(starts)]);
     expect(starts).toHaveLength(2);
     expect(starts[1]).toBe(messages[0]?.id);
@@ -74,7 +76,11 @@ describe('a worker that is killed', () => {
   it('while a tool runs: the command runs once, and its result is the normal one', async () => {
     const session = await makeSession(server);
     const watched = await watch(server, session);
-    await say(server, session, script(bash('echo x >> f; sleep 5; echo slept'), { say: 'it said {{result}}' }));
+    await say(
+      server,
+      session,
+      script(bash('echo x >> f; sleep 5; echo slept'), { say: 'it said {{result}}' }),
+    );
     await commandStarted(dataDir, session, 'f');
     const startedMs = Date.now();
     const killed = await server.kill('worker');
@@ -135,7 +141,9 @@ describe('a session without a worker', () => {
       process.kill(pid, 'SIGCONT');
     }
     const resumedMs = Date.now();
-    const end = await watched.until('the turn', isIdle, { from: watched.seen.findLastIndex(({ frame }) => isIdle(frame)) + 1 });
+    const end = await watched.until('the turn', isIdle, {
+      from: watched.seen.findLastIndex(({ frame }) => isIdle(frame)) + 1,
+    });
     measured('worker resumed, to the end of the turn', end.atMs - resumedMs);
     const listed = await checkSession(server, session, watched);
     expect(listed.slice(0, before.length)).toEqual(before);

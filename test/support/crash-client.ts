@@ -24,7 +24,7 @@ export interface Seen {
 export interface Watch {
   readonly seen: readonly Seen[];
   /** What ended the stream, when it has ended. */
-  readonly broken: unknown;
+  readonly broken: Error | undefined;
   /** Waits for a frame among those from index `from` on. */
   until(what: string, isIt: (frame: Frame) => boolean, options?: WaitOptions): Promise<Seen>;
   close(): void;
@@ -68,7 +68,7 @@ export async function watch({ api }: Pick<CrashServer, 'api'>, sessionId: string
     event_deltas: ['agent.message', 'agent.thinking'],
   });
   const seen: Seen[] = [];
-  let broken: unknown;
+  let broken: Error | undefined;
   let accumulated: Parameters<typeof accumulateManagedAgentsEvent>[0];
   const reading = (async () => {
     try {
@@ -77,9 +77,9 @@ export async function watch({ api }: Pick<CrashServer, 'api'>, sessionId: string
         // What the SDK does with previews must not throw, whatever happened to the attempt that made them.
         if (isAboutMessages(frame)) accumulated = accumulateManagedAgentsEvent(accumulated, frame);
       }
-      broken = 'the stream ended';
+      broken = new Error('the stream ended');
     } catch (error) {
-      broken = error;
+      broken = error instanceof Error ? error : new Error(String(error));
     }
   })();
   return {
@@ -91,13 +91,16 @@ export async function watch({ api }: Pick<CrashServer, 'api'>, sessionId: string
       const find = () => {
         const found = seen.slice(from).find(({ frame }) => isIt(frame));
         if (found === undefined && broken !== undefined)
-          throw new Error(`the stream broke before: ${what}: ${String(broken)}`);
+          throw new Error(`the stream broke before: ${what}: ${broken.message}`);
         return found;
       };
       return await eventually(what, find, withinMs).catch((error: unknown) => {
-        throw new Error(`${String(error)}; the stream had: ${seen.map(({ frame }) => frame.type).join(' ')}`, {
-          cause: error,
-        });
+        throw new Error(
+          `${String(error)}; the stream had: ${seen.map(({ frame }) => frame.type).join(' ')}`,
+          {
+            cause: error,
+          },
+        );
       });
     },
     close() {
@@ -175,7 +178,9 @@ export async function checkList(server: CrashServer, sessionId: string): Promise
   const listed = await listAll(server.api, sessionId);
   const ids = listed.map(({ id }) => id);
   expect(ids).toEqual([...new Set(ids)]);
-  expect(listed.filter((event) => event.processed_at === null || event.processed_at === undefined)).toEqual([]);
+  expect(listed.filter((event) => event.processed_at === null || event.processed_at === undefined)).toEqual(
+    [],
+  );
   expect(listed.at(-1)?.type).toBe('session.status_idle');
   await checkSessionLog(server, sessionId);
   return listed;
@@ -208,7 +213,10 @@ export function toolResults(frames: readonly Frame[]): { text: string; isError: 
 }
 
 /** What the model was asked, as far as it holds this text. */
-export async function modelRequests(server: Pick<CrashServer, 'ports'>, contains: string): Promise<unknown[]> {
+export async function modelRequests(
+  server: Pick<CrashServer, 'ports'>,
+  contains: string,
+): Promise<unknown[]> {
   const query = new URLSearchParams({ contains });
   const answer = await fetch(`http://127.0.0.1:${server.ports.model}/x/requests?${query.toString()}`);
   return ((await answer.json()) as { data: unknown[] }).data;

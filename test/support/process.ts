@@ -12,10 +12,14 @@ export interface Running {
   readonly ended: Promise<number | string>;
 }
 
-/** Runs a script with the pinned Node. The environment is exactly what is given, plus PATH and HOME. */
-export function run(args: readonly string[], env: Readonly<Record<string, string>> = {}): Running {
+/** Runs a script with the pinned Node, or another program. The environment is exactly what is given, plus PATH and HOME. */
+export function run(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  program = process.execPath,
+): Running {
   const { PATH = '', HOME = '', XDG_CACHE_HOME } = process.env;
-  const child = spawn(process.execPath, args, {
+  const child = spawn(program, args, {
     env: { PATH, HOME, ...(XDG_CACHE_HOME !== undefined && { XDG_CACHE_HOME }), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

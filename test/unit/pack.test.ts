@@ -118,8 +118,8 @@ const draft: fc.Arbitrary<Draft> = fc.oneof(
   ),
   fc.uuid().map((processed): Draft => ({ processed })),
 );
-const batch = fc.array(draft, { maxLength: 30 });
-const OPTIONS = { numRuns: 60 };
+const batch = fc.array(draft, { maxLength: 16 });
+const OPTIONS = { numRuns: 40 };
 
 function foldAll(drafts: readonly Draft[]): LoopState {
   return fold(EMPTY, drafts, 1000);

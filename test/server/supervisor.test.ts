@@ -32,14 +32,15 @@ afterEach(async () => {
   rmSync(dataDir, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
 }, 30_000);
 
-function start(env: Record<string, string> = {}): Running {
-  const running = run([SCRIPT], {
+function start(env: Record<string, string> = {}, [args, program]: [string[], string?] = [[SCRIPT]]): Running {
+  const settings = {
     PORT: '0',
     DROVER_DATA_DIR: dataDir,
     DROVER_FAKE_JOURNAL: journal,
     ANTHROPIC_BASE_URL: 'http://127.0.0.1:9',
     ...env,
-  });
+  };
+  const running = run(args, settings, program);
   started.push(running);
   return running;
 }
@@ -178,6 +179,18 @@ describe('npm start', SLOW, () => {
     expect(pids()).toEqual(before);
     expect(await isHealthy(url)).toBe(true);
     await stop(first);
+  });
+
+  it('ends with the shell that npm put before it, which dies of a signal without passing it on', async () => {
+    const shell = ['-c', `"${process.execPath}" "${SCRIPT}"; exit`];
+    const server = start({ npm_lifecycle_event: 'start' }, [shell, 'sh']);
+    await untilReady(server);
+    const running = Object.values(pids());
+    expect(running).not.toContain(server.child.pid);
+
+    server.child.kill('SIGTERM');
+    await eventually('nothing left', () => running.every((pid) => !isAlive(pid)));
+    expect(pids()).toEqual({});
   });
 
   it('stops what it had started when it is told to stop half-way', async () => {

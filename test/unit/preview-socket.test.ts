@@ -1,0 +1,274 @@
+/** Previews over real unix sockets in a folder of their own. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { PreviewMessage, PreviewReceiver, PreviewSender } from '../../src/previews.ts';
+import { receivePreviews, sendPreviews } from '../../src/previews/socket.ts';
+import { eventually } from '../support/eventually.ts';
+
+let folder: string;
+let path: string;
+let open: { close(): unknown }[];
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'previews-'));
+  path = join(folder, 'bus.sock');
+  open = [];
+});
+
+afterEach(async () => {
+  for (const one of open) await one.close();
+  await rm(folder, { recursive: true });
+});
+
+async function receive(): Promise<PreviewReceiver> {
+  const receiver = await receivePreviews({ path });
+  open.push(receiver);
+  return receiver;
+}
+
+function send(): PreviewSender {
+  const sender = sendPreviews({ path });
+  open.push(sender);
+  return sender;
+}
+
+function delta(sessionId: string, spanId: string, text: string): PreviewMessage {
+  const content = { type: 'text' as const, text };
+  const delta = { type: 'content_delta' as const, index: 0, content };
+  return { sessionId, spanId, frame: { type: 'event_delta', event_id: 'm', delta } };
+}
+
+const textOf = ({ frame }: PreviewMessage): string => (frame.type === 'event_delta' ? frame.delta.content.text : '');
+
+/** What one listener got. A probe span shows when the way there is open: each try is a span of its own. */
+function listen(receiver: PreviewReceiver, sessionId: string) {
+  const got: PreviewMessage[] = [];
+  const stop = receiver.listen(sessionId, (message) => got.push(message));
+  return { got, stop, texts: () => got.filter(({ spanId }) => !spanId.startsWith('probe')).map(textOf) };
+}
+
+let probes = 0;
+
+/** Resolves once messages of the session get from the sender to the listener. */
+async function connected(sender: PreviewSender, sessionId: string, { got }: ReturnType<typeof listen>): Promise<void> {
+  await eventually(() => {
+    probes += 1;
+    sender.send(delta(sessionId, `probe${probes}`, ''));
+    expect(got.some(({ spanId }) => spanId.startsWith('probe'))).toBe(true);
+  });
+}
+
+describe('between a worker and the API', () => {
+  test('what is watched arrives, in order and whole', async () => {
+    const receiver = await receive();
+    const sender = send();
+    const listener = listen(receiver, 'a');
+    await connected(sender, 'a', listener);
+    const texts = ['one', 'two\nlines', 'ä😀', '\u2028', 'x'.repeat(100_000), 'last'];
+    for (const text of texts) sender.send(delta('a', 's1', text));
+    await eventually(() => expect(listener.texts()).toEqual(texts));
+  });
+
+  test('nothing is sent that nobody watches', async () => {
+    const receiver = await receive();
+    const sender = send();
+    const a = listen(receiver, 'a');
+    await connected(sender, 'a', a);
+    sender.send(delta('b', 's1', 'unseen'));
+    const b = listen(receiver, 'b');
+    await connected(sender, 'b', b);
+    sender.send(delta('b', 's2', 'seen'));
+    await eventually(() => expect(b.texts()).toEqual(['seen']));
+    expect(a.texts()).toEqual([]);
+  });
+
+  test('all listeners of a session get it, until each stops', async () => {
+    const receiver = await receive();
+    const sender = send();
+    const first = listen(receiver, 'a');
+    const second = listen(receiver, 'a');
+    await connected(sender, 'a', first);
+    sender.send(delta('a', 's1', 'both'));
+    await eventually(() => expect([first.texts(), second.texts()]).toEqual([['both'], ['both']]));
+    first.stop();
+    sender.send(delta('a', 's1', 'one'));
+    await eventually(() => expect(second.texts()).toEqual(['both', 'one']));
+    expect(first.texts()).toEqual(['both']);
+    second.stop();
+    const other = listen(receiver, 'other');
+    await connected(sender, 'other', other);
+    sender.send(delta('a', 's1', 'nobody'));
+    const third = listen(receiver, 'a');
+    await connected(sender, 'a', third);
+    expect(third.texts()).toEqual([]);
+  });
+
+  test('several workers talk to one API', async () => {
+    const receiver = await receive();
+    const listener = listen(receiver, 'a');
+    const senders = [send(), send(), send()];
+    for (const [at, sender] of senders.entries()) {
+      listener.got.length = 0;
+      await connected(sender, 'a', listener);
+      sender.send(delta('a', `s${at}`, `from ${at}`));
+      await eventually(() => expect(listener.texts()).toEqual([`from ${at}`]));
+    }
+  });
+});
+
+describe('a restart', () => {
+  test('of the API: the worker comes back by itself, and watches for the new one', async () => {
+    const before = await receive();
+    const sender = send();
+    const first = listen(before, 'a');
+    await connected(sender, 'a', first);
+    await before.close();
+    sender.send(delta('a', 's1', 'into the void'));
+    const after = await receive();
+    const second = listen(after, 'a');
+    await connected(sender, 'a', second);
+    sender.send(delta('a', 's2', 'again'));
+    await eventually(() => expect(second.texts()).toEqual(['again']));
+    expect(first.texts()).toEqual([]);
+  });
+
+  test('of the worker: the API tells the new one what is watched', async () => {
+    const receiver = await receive();
+    const listener = listen(receiver, 'a');
+    const before = send();
+    await connected(before, 'a', listener);
+    before.close();
+    listener.got.length = 0;
+    const after = send();
+    await connected(after, 'a', listener);
+    after.send(delta('a', 's1', 'again'));
+    await eventually(() => expect(listener.texts()).toEqual(['again']));
+  });
+
+  test('the worker may be there first, and a socket file may be left over', async () => {
+    const sender = send();
+    sender.send(delta('a', 's1', 'nobody'));
+    const dead = createServer().listen(path);
+    await new Promise((resolve) => dead.once('listening', resolve));
+    const receiver = await receive();
+    const listener = listen(receiver, 'a');
+    await connected(sender, 'a', listener);
+    dead.close();
+  });
+
+  test('leaves no hole: of a span that has lost something, nothing more is sent', async () => {
+    const { server, connections } = await plainApi();
+    const sender = send();
+    await eventually(() => expect(connections).toHaveLength(1));
+    connections[0]?.socket.write('{"watch":"a"}\n');
+    await eventually(() => {
+      sender.send(delta('a', 's1', 'before'));
+      expect(connections[0]?.text()).toContain('before');
+    });
+    connections[0]?.socket.destroy();
+    await eventually(() => expect(connections).toHaveLength(2));
+    connections[1]?.socket.write('{"watch":"a"}\n');
+    await eventually(() => {
+      sender.send(delta('a', 's1', 'after the hole'));
+      sender.send(delta('a', 's2', 'another span'));
+      expect(connections[1]?.text()).toContain('another span');
+    });
+    expect(connections[1]?.text()).not.toContain('after the hole');
+    server.close();
+  });
+});
+
+describe('a peer that', () => {
+  test('dies in the middle of a line harms nobody', async () => {
+    const receiver = await receive();
+    const listener = listen(receiver, 'a');
+    for (const text of ['{"sessionId":"a","fra', 'no json\n', 'null\n', '{}\n', '[]\n']) {
+      const dying = connect(path);
+      await new Promise((resolve) => dying.write(text, resolve));
+      const closed = new Promise((resolve) => dying.once('close', resolve));
+      dying.end();
+      dying.resume();
+      await closed;
+    }
+    const sender = send();
+    await connected(sender, 'a', listener);
+    expect(listener.texts()).toEqual([]);
+  });
+
+  test('says nonsense to a worker is not heard', async () => {
+    const { server, connections } = await plainApi();
+    const sender = send();
+    await eventually(() => expect(connections).toHaveLength(1));
+    connections[0]?.socket.write('nonsense\nnull\n7\n{"watch":"a"}\n{"wat');
+    await eventually(() => {
+      sender.send(delta('a', 's1', 'still here'));
+      expect(connections[0]?.text()).toContain('still here');
+    });
+    connections[0]?.socket.end();
+    await eventually(() => expect(connections).toHaveLength(2));
+    server.close();
+  });
+
+  test('does not read loses the rest of the span, and the worker does not fill up', async () => {
+    const { server, connections } = await plainApi();
+    const sender = send();
+    await eventually(() => expect(connections).toHaveLength(1));
+    const api = connections[0];
+    if (!api) throw new Error('no connection');
+    api.socket.write('{"watch":"a"}\n');
+    await eventually(() => {
+      sender.send(delta('a', 'first', 'hello'));
+      expect(api.text()).toContain('hello');
+    });
+    api.socket.pause();
+    const load = 'x'.repeat(64 * 1024);
+    for (let at = 0; at < 400; at += 1) sender.send(delta('a', 's1', `[${at}]${load}`));
+    api.socket.resume();
+    let tries = 0;
+    await eventually(() => {
+      sender.send(delta('a', `try${(tries += 1)}`, 'drained'));
+      expect(api.text().includes('drained')).toBe(true);
+    });
+    sender.send(delta('a', 's1', '[400]'));
+    sender.send(delta('a', 's2', 'the end'));
+    await eventually(() => expect(api.text().includes('the end')).toBe(true));
+    const marks = [...api.text().matchAll(/\[(\d+)\]/g)].map(([, at]) => Number(at));
+    expect(marks).toEqual(Array.from({ length: marks.length }, (_, at) => at));
+    expect(marks.length).toBeLessThan(400);
+    server.close();
+  });
+});
+
+test('a sender that is closed while it connects stays closed', async () => {
+  const { server, connections } = await plainApi();
+  const sender = sendPreviews({ path });
+  sender.close();
+  const other = send();
+  await eventually(() => expect(connections.some(({ socket }) => !socket.destroyed)).toBe(true));
+  await eventually(() => expect(connections.filter(({ socket }) => !socket.destroyed)).toHaveLength(1));
+  other.close();
+  server.close();
+});
+
+interface Connection {
+  readonly socket: Socket;
+  readonly text: () => string;
+}
+
+/** An API that only keeps what it hears. */
+async function plainApi(): Promise<{ server: Server; connections: Connection[] }> {
+  const connections: Connection[] = [];
+  const server = createServer((socket) => {
+    let text = '';
+    socket.on('data', (bytes) => (text += String(bytes)));
+    socket.on('error', () => socket.destroy());
+    connections.push({ socket, text: () => text });
+  });
+  server.listen(path);
+  await new Promise((resolve) => server.once('listening', resolve));
+  open.push({ close: () => connections.forEach(({ socket }) => socket.destroy()) });
+  return { server, connections };
+}

@@ -1,0 +1,227 @@
+import { describe, expect, test } from 'vitest';
+import type { Draft } from '../../src/log.ts';
+import { SessionGoneError } from '../../src/session.ts';
+import { createReader, type Reader } from '../../src/session/reader.ts';
+import { created, said } from '../support/conversation.ts';
+import { eventually } from '../support/eventually.ts';
+import {
+  completed,
+  continued,
+  createFakeSource,
+  ENDED,
+  NOISE,
+  noted,
+  scheduled,
+  signaled,
+  started,
+  type FakeSource,
+} from '../support/history.ts';
+
+const running = (id: string): Draft => ({ event: { id, type: 'session.status_running' } });
+const forever = new AbortController().signal;
+const ids = (reader: Reader): string[] => reader.entries.map(({ event }) => event.id);
+
+function open(options?: Parameters<typeof createFakeSource>[0]): { source: FakeSource; reader: Reader } {
+  const source = createFakeSource(options);
+  source.add('run-1', [started([created()]), NOISE, signaled([said('m', 'hi')])]);
+  return { source, reader: createReader(source) };
+}
+
+describe('sync', () => {
+  test('reads up to what is durable, over as many pages as it takes', async () => {
+    const { source, reader } = open({ pageSize: 1 });
+    source.add('run-1', [noted([running('r')]), NOISE, scheduled([{ processed: 'm' }]), completed([running('s')]), NOISE]);
+    await reader.sync();
+    expect(ids(reader)).toEqual(['sevt_created', 'm', 'r', 'm', 's']);
+    expect(reader.entries.map(({ position }) => position)).toEqual([0, 1, 2, 3, 4]);
+    expect(reader.view).toMatchObject({ title: 'a title', length: 5, loop: { status: 'running', queue: [] } });
+    expect(reader.closed).toBe(false);
+    await eventually(() => expect(source.open).toBe(0));
+  });
+
+  test('asks for no page when there is nothing new', async () => {
+    const { source, reader } = open();
+    await reader.sync();
+    const { pages } = source;
+    await reader.sync();
+    expect(source.pages).toBe(pages);
+    source.add('run-1', [signaled([said('n', 'more')])]);
+    await reader.sync();
+    expect(ids(reader)).toEqual(['sevt_created', 'm', 'n']);
+  });
+
+  test('reads a page again without harm', async () => {
+    const plain = open({ pageSize: 2 });
+    const overlapping = open({ pageSize: 2, overlap: 2 });
+    for (const { source, reader } of [plain, overlapping]) {
+      source.add('run-1', [noted([running('r')]), noted([running('r2')]), completed([running('r3')])]);
+      await reader.sync();
+    }
+    expect(overlapping.reader.entries).toEqual(plain.reader.entries);
+    expect(ids(plain.reader)).toEqual(['sevt_created', 'm', 'r', 'r2', 'r3']);
+  });
+
+  test('fails when there is no log', async () => {
+    const { source, reader } = open();
+    source.vanish();
+    await expect(reader.sync()).rejects.toThrow(SessionGoneError);
+    const empty = createFakeSource();
+    empty.add('run-1', [NOISE, ENDED]);
+    await expect(createReader(empty).sync()).rejects.toThrow(SessionGoneError);
+  });
+
+  test('of a closed workflow needs nothing to follow', async () => {
+    const { source, reader } = open();
+    source.add('run-1', [signaled([{ event: { id: 't', type: 'session.status_terminated' } }]), ENDED]);
+    await reader.sync();
+    await reader.sync();
+    expect(reader.closed).toBe(true);
+    expect(reader.view?.terminatedAt).not.toBeNull();
+    expect(await reader.until(() => false, forever)).toBe(false);
+  });
+});
+
+describe('a chain of runs', () => {
+  test('is one log', async () => {
+    const { source, reader } = open();
+    source.add('run-1', [noted([running('r')]), continued('run-2')]);
+    source.add('run-2', [started([]), NOISE, signaled([said('n', 'more')]), noted([{ processed: 'm' }])]);
+    await reader.sync();
+    expect(ids(reader)).toEqual(['sevt_created', 'm', 'r', 'n', 'm']);
+    expect(reader.entries.map(({ position }) => position)).toEqual([0, 1, 2, 3, 4]);
+    const times = reader.entries.flatMap(({ event }) => event.processed_at ?? []);
+    expect(times).toEqual(times.toSorted());
+    expect(reader.closed).toBe(false);
+  });
+
+  test('drops a write that was repeated in the next run', async () => {
+    const { source, reader } = open();
+    source.add('run-1', [continued('run-2')]);
+    source.add('run-2', [started([]), signaled([said('m', 'hi')])]);
+    await reader.sync();
+    expect(ids(reader)).toEqual(['sevt_created', 'm']);
+  });
+
+  test('may grow by a run while it is read', async () => {
+    const { source, reader } = open({ pageSize: 10 });
+    const asked = source.head();
+    source.add('run-1', [continued('run-2')]);
+    source.add('run-2', [started([]), signaled([said('n', 'more')])]);
+    // The head is from before the new run; what was durable then is in the first.
+    await createReader({ ...source, head: () => asked }).sync();
+    await reader.sync();
+    expect(ids(reader)).toEqual(['sevt_created', 'm', 'n']);
+  });
+
+  test('ends with its last run', async () => {
+    const { source, reader } = open();
+    source.add('run-1', [continued('run-2')]);
+    source.add('run-2', [started([]), ENDED]);
+    await reader.sync();
+    expect(reader.closed).toBe(true);
+  });
+});
+
+describe('waiting', () => {
+  test('takes one poll at a time, however many wait', async () => {
+    const { source, reader } = open();
+    await reader.sync();
+    const waiters = Array.from({ length: 50 }, (_, at) => reader.until(() => reader.has(`n${at % 5}`), forever));
+    await eventually(() => expect(source.open).toBe(1));
+    for (let at = 0; at < 5; at += 1) source.add('run-1', [signaled([said(`n${at}`, 'more')])]);
+    expect(await Promise.all(waiters)).toEqual(Array(50).fill(true));
+    expect(source.mostOpen).toBe(1);
+    await eventually(() => expect(source.open).toBe(0));
+  });
+
+  test('ends at once for what is there, without a poll', async () => {
+    const { source, reader } = open();
+    await reader.sync();
+    const { pages } = source;
+    expect(await reader.until(() => reader.has('m'), AbortSignal.abort())).toBe(true);
+    expect(await reader.until(() => false, AbortSignal.abort())).toBe(false);
+    expect(source.pages).toBe(pages);
+  });
+
+  test('stops the poll when the last one gives up, not before', async () => {
+    const { source, reader } = open();
+    await reader.sync();
+    const first = new AbortController();
+    const second = new AbortController();
+    const waits = [reader.until(() => false, first.signal), reader.until(() => reader.has('n'), second.signal)];
+    await eventually(() => expect(source.open).toBe(1));
+    first.abort();
+    expect(await waits[0]).toBe(false);
+    expect(source).toMatchObject({ open: 1, aborted: 0 });
+    expect(reader.isLive()).toBe(true);
+    second.abort();
+    expect(await waits[1]).toBe(false);
+    await eventually(() => expect(source).toMatchObject({ open: 0, aborted: 1 }));
+    expect(reader.isLive()).toBe(false);
+    source.add('run-1', [signaled([said('n', 'more')])]);
+    expect(await reader.until(() => reader.has('n'), forever)).toBe(true);
+    expect(ids(reader)).toEqual(['sevt_created', 'm', 'n']);
+  });
+
+  test('goes on for who comes while the poll is being stopped', async () => {
+    const { source, reader } = open();
+    await reader.sync();
+    const first = new AbortController();
+    const given = reader.until(() => false, first.signal);
+    await eventually(() => expect(source.open).toBe(1));
+    first.abort();
+    const late = reader.until(() => reader.has('n'), forever);
+    expect(await given).toBe(false);
+    source.add('run-1', [signaled([said('n', 'more')])]);
+    expect(await late).toBe(true);
+    expect(source.mostOpen).toBe(1);
+  });
+
+  test('ends for all when the log does', async () => {
+    const { source, reader } = open();
+    await reader.sync();
+    const waits = [reader.until(() => false, forever), reader.until(() => reader.has('x'), forever)];
+    await eventually(() => expect(source.open).toBe(1));
+    source.add('run-1', [ENDED]);
+    expect(await Promise.all(waits)).toEqual([false, false]);
+  });
+});
+
+describe('errors', () => {
+  test('reach everybody who waits, and the next one tries again', async () => {
+    const { source, reader } = open();
+    await reader.sync();
+    const waits = [reader.until(() => false, forever), reader.until(() => reader.has('n'), forever)];
+    const settled = Promise.allSettled(waits);
+    await eventually(() => expect(source.open).toBe(1));
+    source.fail('page', new Error('the server is away'));
+    for (const one of await settled) expect(one).toMatchObject({ status: 'rejected', reason: { message: 'the server is away' } });
+    source.add('run-1', [signaled([said('n', 'more')])]);
+    expect(await reader.until(() => reader.has('n'), forever)).toBe(true);
+    expect(ids(reader)).toEqual(['sevt_created', 'm', 'n']);
+  });
+
+  test('a session that vanishes ends the wait with SessionGoneError', async () => {
+    const { source, reader } = open();
+    await reader.sync();
+    const wait = reader.until(() => false, forever);
+    const caught = expect(wait).rejects.toThrow(SessionGoneError);
+    await eventually(() => expect(source.open).toBe(1));
+    source.vanish();
+    await caught;
+    await expect(reader.sync()).rejects.toThrow(SessionGoneError);
+  });
+
+  test('content that cannot be read makes no hole in the view', async () => {
+    const { source, reader } = open();
+    await reader.sync();
+    const update: Draft = { event: { id: 'u', type: 'session.updated', title: 'new' } };
+    source.add('run-1', [signaled([said('n', 'more'), update, said('o', 'more')])]);
+    source.fail('unpack', new Error('too many open files'), 2);
+    await expect(reader.sync()).rejects.toThrow('too many open files');
+    await expect(reader.sync()).rejects.toThrow('too many open files');
+    await reader.sync();
+    expect(ids(reader)).toEqual(['sevt_created', 'm', 'n', 'u', 'o']);
+    expect(reader.view).toMatchObject({ title: 'new', length: 5, loop: { queue: ['m', 'n', 'o'] } });
+  });
+});
