@@ -94,6 +94,7 @@ export function createDockerHands(options: DockerOptions): ListableHands {
       }
     },
     async release(hand) {
+      if (hand.kind !== KIND) return;
       forget(hand.id);
       await remove(docker, hand.id);
     },

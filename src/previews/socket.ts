@@ -27,7 +27,8 @@ export async function receivePreviews(address: BusAddress): Promise<PreviewRecei
     worker.on('error', () => worker.destroy());
     worker.on('close', () => workers.delete(worker));
     for (const sessionId of listeners.keys()) tell(worker, { watch: sessionId });
-    readMessages<PreviewMessage>(worker, (message) => {
+    readMessages(worker, (value) => {
+      const message = value as PreviewMessage;
       for (const listener of listeners.get(message.sessionId) ?? []) listener(message);
     });
   });
@@ -84,7 +85,8 @@ export function sendPreviews(address: BusAddress): PreviewSender {
       sent.clear();
       if (!closed) retry = setTimeout(open, RECONNECT_MS);
     });
-    readMessages<Interest>(api, (interest) => {
+    readMessages(api, (value) => {
+      const interest = value as Interest;
       if ('watch' in interest) watched.add(interest.watch);
       else watched.delete(interest.unwatch);
     });
@@ -111,7 +113,7 @@ export function sendPreviews(address: BusAddress): PreviewSender {
 }
 
 /** Splits by hand: `node:readline` also breaks lines at U+2028, which JSON may hold as it is. */
-function readMessages<T>(socket: Socket, onMessage: (message: T) => void): void {
+function readMessages(socket: Socket, onMessage: (message: object) => void): void {
   let rest = '';
   socket.setEncoding('utf8');
   socket.on('data', (text: string) => {
@@ -119,7 +121,7 @@ function readMessages<T>(socket: Socket, onMessage: (message: T) => void): void 
     rest = lines.pop() ?? '';
     for (const line of lines) {
       const message = parse(line);
-      if (typeof message === 'object' && message !== null) onMessage(message as T);
+      if (typeof message === 'object' && message !== null) onMessage(message);
     }
   });
 }

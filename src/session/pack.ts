@@ -16,6 +16,7 @@ const BATCH_LIMIT_BYTES = 1536 * 1024;
 /** Properties that the loop reads. They are small by construction. */
 const ALWAYS_INLINE: ReadonlySet<string> = new Set([
   'agent_name',
+  'model',
   'policy',
   'stop_reason',
   'error',

@@ -61,6 +61,10 @@ export const DYNAMIC_CONFIG: DynamicConfig = {
   'matching.numTaskqueueWritePartitions': 1,
   // A closed run is deleted once its close is known to be handled; the default notes that every 30 s only.
   'history.transferProcessorUpdateAckInterval': '1s',
+  // A worker that hangs goes on holding its polls, and every task handed to them is lost for ten seconds; by default
+  // its connection is given up after more than a minute.
+  'frontend.keepAliveTime': '5s',
+  'frontend.keepAliveTimeout': '5s',
   // Every watched session is a long poll; the default allows 1,200 of them.
   'frontend.namespaceCount': 20_000,
 };

@@ -2,11 +2,11 @@ import { mkdtemp, readFile, rm, symlink, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { HandGoneError } from '../../src/hands.ts';
+import { HandGoneError, type HandRef } from '../../src/hands.ts';
 import { createBubblewrapHands } from '../../src/hands/bubblewrap.ts';
 import { findBubblewrapProblem } from '../../src/hands/bubblewrap/host.ts';
 import { testHands } from './contract.ts';
-import { bash, never, text } from './support.ts';
+import { bash, call, never, text, until } from './support.ts';
 
 const problem = await findBubblewrapProblem();
 if (problem !== undefined) console.warn(`\nSKIPPED: all tests of bubblewrap hands, because ${problem}\n`);
@@ -55,6 +55,22 @@ describe.skipIf(problem !== undefined)('bubblewrap hands', () => {
     } finally {
       await hands.release(hand);
     }
+  });
+
+  it('end by themselves when their data folder is deleted', async () => {
+    const doomed = await mkdtemp(join(tmpdir(), 'drover-hands-test-'));
+    const hand = await call<HandRef>(
+      { kind: 'bubblewrap', dataDir: doomed },
+      { do: 'provision', key: 'doomed' },
+    );
+    const status = join(doomed, 'hands', hand.id.replace('-', '/'), 'status');
+    const pid = /"child-pid": *(\d+)/.exec(await readFile(status, 'utf8'))?.[1];
+    expect(pid).toMatch(/^\d+$/);
+    await rm(doomed, { recursive: true });
+    await until('the sandbox to end', async () => {
+      const commandLine = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+      return !commandLine.includes(hand.id);
+    });
   });
 
   it('refuse an id that would lead elsewhere', async () => {

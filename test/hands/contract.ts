@@ -461,7 +461,8 @@ export function testHands(setUp: () => Promise<HandsUnderTest>): void {
       expect(text(await bash(hands, hand, 'echo alive'))).toBe('alive');
     });
 
-    it('of another kind is refused as gone', async () => {
+    it('of another kind is refused as gone, and left alone when released', async () => {
+      await hands.release({ ...hand, kind: 'other' });
       await expect(bash(hands, { ...hand, kind: 'other' }, 'true')).rejects.toBeInstanceOf(HandGoneError);
     });
   });

@@ -40,7 +40,7 @@ export function text(outcome: ToolOutcome): string {
 }
 
 /** Waits until something is so. */
-async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
+export async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
   const deadlineMs = performance.now() + PATIENCE_MS;
   while (!(await isSo())) {
     if (performance.now() > deadlineMs) throw new Error(`waited in vain for: ${what}`);

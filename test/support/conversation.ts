@@ -14,7 +14,16 @@ export interface Carrier {
   readonly author: Author;
 }
 
-type Result = 'ok' | 'blank' | 'empty' | 'image' | 'failed' | 'failedImage' | 'failedEmpty' | 'twice' | 'none';
+type Result =
+  | 'ok'
+  | 'blank'
+  | 'empty'
+  | 'image'
+  | 'failed'
+  | 'failedImage'
+  | 'failedEmpty'
+  | 'twice'
+  | 'none';
 
 interface AnswerPlan {
   readonly blocks: readonly ('text' | 'blank' | 'thinking' | 'redacted' | 'tool' | 'ask' | 'custom')[];
@@ -53,7 +62,7 @@ export function created(agent: AgentSnapshot = AGENT): Draft {
       id: 'sevt_created',
       type: 'x.session_created',
       agent,
-      agent_name: String(agent['name'] ?? 'tester'),
+      agent_name: typeof agent['name'] === 'string' ? agent['name'] : 'tester',
       model: 'claude-sonnet-5',
       mcp_servers: [],
       environment_id: 'env_1',
@@ -107,15 +116,44 @@ const messageBlock: fc.Arbitrary<MessageBlock> = fc.oneof(
 const answer: fc.Arbitrary<AnswerPlan> = fc.record({
   blocks: fc.array(
     fc.constantFrom<AnswerPlan['blocks'][number]>(
-      'text', 'text', 'blank', 'thinking', 'thinking', 'redacted', 'tool', 'tool', 'ask', 'custom',
+      'text',
+      'text',
+      'blank',
+      'thinking',
+      'thinking',
+      'redacted',
+      'tool',
+      'tool',
+      'ask',
+      'custom',
     ),
     { maxLength: 6 },
   ),
   results: fc.array(
-    fc.constantFrom<Result>('ok', 'ok', 'ok', 'blank', 'empty', 'image', 'failed', 'failedImage', 'failedEmpty', 'twice', 'none'),
+    fc.constantFrom<Result>(
+      'ok',
+      'ok',
+      'ok',
+      'blank',
+      'empty',
+      'image',
+      'failed',
+      'failedImage',
+      'failedEmpty',
+      'twice',
+      'none',
+    ),
     { minLength: 6, maxLength: 6 },
   ),
-  stop: fc.constantFrom<ModelOutcome['stop']>('end_turn', 'end_turn', 'tool_use', 'max_tokens', 'refusal', 'failed', 'interrupted'),
+  stop: fc.constantFrom<ModelOutcome['stop']>(
+    'end_turn',
+    'end_turn',
+    'tool_use',
+    'max_tokens',
+    'refusal',
+    'failed',
+    'interrupted',
+  ),
 });
 
 const turn: fc.Arbitrary<TurnPlan> = fc.record({
@@ -208,7 +246,12 @@ function buildAnswer({ blocks, results, stop }: AnswerPlan, id: () => string): C
           },
     );
   });
-  const usage = { input_tokens: 1, output_tokens: 2, cache_creation_input_tokens: 3, cache_read_input_tokens: 4 };
+  const usage = {
+    input_tokens: 1,
+    output_tokens: 2,
+    cache_creation_input_tokens: 3,
+    cache_read_input_tokens: 4,
+  };
   const end = { model_request_start_id: spanId, is_error: stop === 'failed', model_usage: usage };
   drafts.push({ event: { id: id(), type: 'span.model_request_end', ...end }, extra: { outcome: { stop } } });
   return [
@@ -218,16 +261,25 @@ function buildAnswer({ blocks, results, stop }: AnswerPlan, id: () => string): C
   ];
 }
 
-function buildResults(call: { id: string; runner: 'hand' | 'client' }, kind: Result, id: () => string): Carrier[] {
+function buildResults(
+  call: { id: string; runner: 'hand' | 'client' },
+  kind: Result,
+  id: () => string,
+): Carrier[] {
   const result = (words: string): Carrier => {
     const failed = kind.startsWith('failed');
     const body = { content: contentOf(kind, words), ...(failed ? { is_error: true } : {}) };
     return call.runner === 'client'
       ? {
-          drafts: [{ event: { id: id(), type: 'user.custom_tool_result', custom_tool_use_id: call.id, ...body } }],
+          drafts: [
+            { event: { id: id(), type: 'user.custom_tool_result', custom_tool_use_id: call.id, ...body } },
+          ],
           author: 'client',
         }
-      : { drafts: [{ event: { id: id(), type: 'agent.tool_result', tool_use_id: call.id, ...body } }], author: 'server' };
+      : {
+          drafts: [{ event: { id: id(), type: 'agent.tool_result', tool_use_id: call.id, ...body } }],
+          author: 'server',
+        };
   };
   if (kind === 'none') return [];
   return kind === 'twice' ? [result('first'), result('second')] : [result('first')];

@@ -51,7 +51,10 @@ export const NOISE: Attributes = { workflowTaskScheduledEventAttributes: {} };
 
 /** Numbers events from 1 and dates them, a millisecond apart from `fromMs`. */
 export function run(attributes: readonly Attributes[], fromMs = 1000): HistoryEvent[] {
-  return attributes.map((attribute, index) => ({ ...attribute, eventId: String(index + 1), ...at(fromMs + index) }) as unknown as HistoryEvent);
+  return attributes.map(
+    (attribute, index) =>
+      ({ ...attribute, eventId: String(index + 1), ...at(fromMs + index) }) as unknown as HistoryEvent,
+  );
 }
 
 function at(timeMs: number): { eventTime: { seconds: string; nanos: number } } {

@@ -9,15 +9,28 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { toFailure } from '../../src/brain/failure.ts';
 
 /** The error that the SDK really makes of such an answer. */
-async function answered(status: number, type: string, headers: Record<string, string> = {}): Promise<unknown> {
-  const body = JSON.stringify({ type: 'error', error: { type, message: `about ${type}` }, request_id: 'req_1' });
+async function answered(
+  status: number,
+  type: string,
+  headers: Record<string, string> = {},
+): Promise<unknown> {
+  const body = JSON.stringify({
+    type: 'error',
+    error: { type, message: `about ${type}` },
+    request_id: 'req_1',
+  });
   const client = new Anthropic({
     apiKey: 'key',
     maxRetries: 0,
-    fetch: async () => new Response(body, { status, headers: { 'content-type': 'application/json', ...headers } }),
+    fetch: async () =>
+      new Response(body, { status, headers: { 'content-type': 'application/json', ...headers } }),
   });
   try {
-    await client.beta.messages.create({ model: 'm', max_tokens: 1, messages: [{ role: 'user', content: 'hi' }] });
+    await client.beta.messages.create({
+      model: 'm',
+      max_tokens: 1,
+      messages: [{ role: 'user', content: 'hi' }],
+    });
   } catch (error) {
     return error;
   }
@@ -50,7 +63,9 @@ describe('an answer of the model API', () => {
   });
 
   test('that names an overload under another status is an overload', async () => {
-    expect(toFailure(await answered(500, 'overloaded_error'))).toMatchObject({ kind: 'model_overloaded_error' });
+    expect(toFailure(await answered(500, 'overloaded_error'))).toMatchObject({
+      kind: 'model_overloaded_error',
+    });
   });
 
   test('is believed when it says whether to try again', async () => {
@@ -122,7 +137,11 @@ describe('anything else', () => {
   });
 
   test('an answer that is no JSON is told as it is', async () => {
-    const client = new Anthropic({ apiKey: 'key', maxRetries: 0, fetch: async () => new Response('<html>', { status: 502 }) });
+    const client = new Anthropic({
+      apiKey: 'key',
+      maxRetries: 0,
+      fetch: async () => new Response('<html>', { status: 502 }),
+    });
     const error: unknown = await client.models.list().then(
       () => undefined,
       (reason: unknown) => reason,

@@ -34,7 +34,9 @@ describe('offered', () => {
 
   test('is what is enabled, by the default or by itself', () => {
     expect(names([toolset(on('always_allow', false), config('bash', on('always_ask')))])).toEqual(['bash']);
-    expect(names([toolset(on('always_allow'), config('bash', on('always_allow', false)))])).not.toContain('bash');
+    expect(names([toolset(on('always_allow'), config('bash', on('always_allow', false)))])).not.toContain(
+      'bash',
+    );
     expect(names([toolset(on('always_allow', false))])).toEqual([]);
   });
 
@@ -56,7 +58,9 @@ describe('offered', () => {
 
   test('has the same order each time, which the prompt cache needs', () => {
     const tools = [toolset(on('always_allow')), custom('a')];
-    expect(JSON.stringify(toolboxOf(tools).offered)).toBe(JSON.stringify(toolboxOf(structuredClone(tools)).offered));
+    expect(JSON.stringify(toolboxOf(tools).offered)).toBe(
+      JSON.stringify(toolboxOf(structuredClone(tools)).offered),
+    );
   });
 });
 
@@ -73,7 +77,11 @@ describe('a call', () => {
   ]);
 
   test('runs under the policy of its tool', () => {
-    expect(judge('bash')).toEqual({ runner: 'hand', permission: 'allow', evaluation: { type: 'always_allow' } });
+    expect(judge('bash')).toEqual({
+      runner: 'hand',
+      permission: 'allow',
+      evaluation: { type: 'always_allow' },
+    });
     expect(judge('write')).toEqual({ runner: 'hand', permission: 'ask', evaluation: { type: 'always_ask' } });
   });
 
@@ -85,9 +93,12 @@ describe('a call', () => {
     });
   });
 
-  test.each(['glob', 'web_fetch', 'web_search', 'invented', '', 'toString'])('to "%s" is refused, under no policy', (name) => {
-    expect(judge(name)).toEqual({ runner: 'hand', permission: 'deny' });
-  });
+  test.each(['glob', 'web_fetch', 'web_search', 'invented', '', 'toString'])(
+    'to "%s" is refused, under no policy',
+    (name) => {
+      expect(judge(name)).toEqual({ runner: 'hand', permission: 'deny' });
+    },
+  );
 
   test('to a custom tool is the client to run', () => {
     expect(judge('ask_user')).toEqual({ runner: 'client' });

@@ -20,11 +20,17 @@ afterEach(() => rm(folder, { recursive: true }));
 const files = (session = SESSION): Promise<string[]> => readdir(join(folder, 'not', 'there', 'yet', session));
 
 describe('putting', () => {
-  test.each(['', 'text', 'ä😀\u2028\u0000\r\n', 'x'.repeat(3_000_000)])('and getting gives back the text', async (text) => {
-    const ref = await blobs.put(SESSION, text);
-    expect(ref).toEqual({ sha256: expect.stringMatching(/^[0-9a-f]{64}$/), bytes: Buffer.byteLength(text) });
-    expect((await blobs.get(SESSION, ref)) === text).toBe(true);
-  });
+  test.each(['', 'text', 'ä😀\u2028\u0000\r\n', 'x'.repeat(3_000_000)])(
+    'and getting gives back the text',
+    async (text) => {
+      const ref = await blobs.put(SESSION, text);
+      expect(ref).toEqual({
+        sha256: expect.stringMatching(/^[0-9a-f]{64}$/),
+        bytes: Buffer.byteLength(text),
+      });
+      expect((await blobs.get(SESSION, ref)) === text).toBe(true);
+    },
+  );
 
   test('keeps the same text once, also when it is put by several at once', async () => {
     const refs = await Promise.all(Array.from({ length: 10 }, () => blobs.put(SESSION, 'same')));
@@ -75,10 +81,13 @@ describe('removing', () => {
   });
 });
 
-test.each(['', '.', '..', '../up', 'a/b', '/abs', 'a\\b', 'a\0b', 'a.b'])('%j is no name of a session', async (name) => {
-  const ref = { sha256: 'f'.repeat(64), bytes: 1 };
-  await expect(blobs.put(name, 'text')).rejects.toThrow('not a session id');
-  await expect(blobs.get(name, ref)).rejects.toThrow('not a session id');
-  await expect(blobs.removeAll(name)).rejects.toThrow('not a session id');
-  expect(await readdir(folder)).toEqual([]);
-});
+test.each(['', '.', '..', '../up', 'a/b', '/abs', 'a\\b', 'a\0b', 'a.b'])(
+  '%j is no name of a session',
+  async (name) => {
+    const ref = { sha256: 'f'.repeat(64), bytes: 1 };
+    await expect(blobs.put(name, 'text')).rejects.toThrow('not a session id');
+    await expect(blobs.get(name, ref)).rejects.toThrow('not a session id');
+    await expect(blobs.removeAll(name)).rejects.toThrow('not a session id');
+    expect(await readdir(folder)).toEqual([]);
+  },
+);

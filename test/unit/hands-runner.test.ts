@@ -146,6 +146,21 @@ describe('the runner', () => {
     }
   });
 
+  it('ends when its socket is removed and the last worker has left, for then nobody can find it', async () => {
+    const ended = once(runner, 'exit');
+    await link.ready();
+    await rm(join(folder, 'state', 'runner.sock'));
+    expect(text(await link.execute(bash('echo still here', 'call_1'), never))).toBe('still here');
+    link.close();
+    expect(await ended).toEqual([0, null]);
+  });
+
+  it('ends when its socket is removed while nobody is connected', async () => {
+    const ended = once(runner, 'exit');
+    await rm(join(folder, 'state', 'runner.sock'));
+    expect(await ended).toEqual([0, null]);
+  });
+
   it('is reached through the relay', async () => {
     const relay = spawn(process.execPath, [RUNNER, 'connect', ...places()], {
       stdio: ['pipe', 'pipe', 'inherit'],

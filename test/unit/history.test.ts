@@ -1,9 +1,21 @@
 import { describe, expect, test } from 'vitest';
 import type { Draft } from '../../src/log.ts';
 import { carried, closing, eventNumber } from '../../src/session/history.ts';
-import { completed, continued, ENDED, NOISE, noted, run, scheduled, signaled, started } from '../support/history.ts';
+import {
+  completed,
+  continued,
+  ENDED,
+  NOISE,
+  noted,
+  run,
+  scheduled,
+  signaled,
+  started,
+} from '../support/history.ts';
 
 const DRAFTS: Draft[] = [{ event: { id: 'r', type: 'session.status_running' } }, { processed: 'm' }];
+
+const UNKNOWN: object = { somethingNewEventAttributes: {} };
 
 function only(...attributes: Parameters<typeof run>[0]) {
   const [event] = run(attributes, 1_790_000_000_123);
@@ -31,11 +43,17 @@ describe('a carrier', () => {
     ['another signal', signaled(DRAFTS, 'close')],
     ['an empty one', scheduled([])],
     ['an activity without a result', { activityTaskCompletedEventAttributes: {} }],
-    ['an activity whose result is nothing', { activityTaskCompletedEventAttributes: { result: { payloads: [] } } }],
-    ['an upsert of another memo', { workflowPropertiesModifiedEventAttributes: { upsertedMemo: { fields: {} } } }],
+    [
+      'an activity whose result is nothing',
+      { activityTaskCompletedEventAttributes: { result: { payloads: [] } } },
+    ],
+    [
+      'an upsert of another memo',
+      { workflowPropertiesModifiedEventAttributes: { upsertedMemo: { fields: {} } } },
+    ],
     ['a marker', { markerRecordedEventAttributes: { markerName: 'core_local_activity' } }],
     ['bookkeeping', NOISE],
-    ['an event of a kind that is not known', { somethingNewEventAttributes: {} } as object],
+    ['an event of a kind that is not known', UNKNOWN],
   ])('is not %s', (_, attributes) => {
     expect(carried(only(attributes))).toBeUndefined();
   });
@@ -45,7 +63,9 @@ test('the end of a run names the next one, the end of the workflow none', () => 
   expect(closing(only(continued('run-2')))).toEqual({ nextRunId: 'run-2' });
   expect(closing(only(ENDED))).toEqual({ nextRunId: undefined });
   for (const how of ['Failed', 'Terminated', 'TimedOut', 'Canceled']) {
-    expect(closing(only({ [`workflowExecution${how}EventAttributes`]: {} }))).toEqual({ nextRunId: undefined });
+    expect(closing(only({ [`workflowExecution${how}EventAttributes`]: {} }))).toEqual({
+      nextRunId: undefined,
+    });
   }
   expect(closing(only(NOISE))).toBeUndefined();
   expect(closing(only(signaled(DRAFTS)))).toBeUndefined();

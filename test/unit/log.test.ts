@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { createProjection, currentForms, formatMicros, toWire, type Author, type Draft } from '../../src/log.ts';
+import {
+  createProjection,
+  currentForms,
+  formatMicros,
+  toWire,
+  type Author,
+  type Draft,
+} from '../../src/log.ts';
 import { conversations, type Carrier } from '../support/conversation.ts';
 
 interface Written extends Carrier {
@@ -21,7 +28,10 @@ const histories: fc.Arbitrary<Written[]> = fc
       if (again?.author === 'client') all.splice(at + 1 + (at % 3), 0, again);
     }
     let timeUs = 1_700_000_000_000_000;
-    return all.map((carrier, index) => ({ ...carrier, timeUs: (timeUs += steps[index % steps.length] ?? 0) }));
+    return all.map((carrier, index) => ({
+      ...carrier,
+      timeUs: (timeUs += steps[index % steps.length] ?? 0),
+    }));
   });
 
 function project(history: readonly Written[]) {
@@ -53,7 +63,9 @@ describe('a projection', () => {
   test('does not depend on how the writes of one moment are split into carriers', () => {
     fc.assert(
       fc.property(histories, (history) => {
-        const split = history.flatMap(({ drafts, ...rest }) => drafts.map((draft) => ({ ...rest, drafts: [draft] })));
+        const split = history.flatMap(({ drafts, ...rest }) =>
+          drafts.map((draft) => ({ ...rest, drafts: [draft] })),
+        );
         expect(project(split)).toEqual(project(history));
       }),
     );
@@ -65,7 +77,8 @@ describe('a projection', () => {
         const entries = project(history);
         expect(entries.map(({ position }) => position)).toEqual(entries.map((_, index) => index));
         const times = entries.flatMap(({ event }) => event.processed_at ?? []);
-        for (const [index, time] of times.entries()) if (index > 0) expect(time > (times[index - 1] ?? '')).toBe(true);
+        for (const [index, time] of times.entries())
+          if (index > 0) expect(time > (times[index - 1] ?? '')).toBe(true);
       }),
     );
   });
@@ -125,7 +138,11 @@ describe('a projection', () => {
 
   test('stamps what needs no taking up on receipt', () => {
     const log = createProjection();
-    log.append([{ event: { id: 'r', type: 'user.custom_tool_result', custom_tool_use_id: 't' } }], 5, 'client');
+    log.append(
+      [{ event: { id: 'r', type: 'user.custom_tool_result', custom_tool_use_id: 't' } }],
+      5,
+      'client',
+    );
     expect(log.entries[0]?.event.processed_at).toBe('1970-01-01T00:00:00.000005Z');
   });
 
@@ -165,7 +182,9 @@ describe('currentForms', () => {
         const queued = firstQueued === -1 ? [] : forms.slice(firstQueued);
         expect(queued.every(({ event }) => event.processed_at === null)).toBe(true);
         for (const part of [settled, queued]) {
-          expect(part.map(({ position }) => position)).toEqual(part.map(({ position }) => position).sort((a, b) => a - b));
+          expect(part.map(({ position }) => position)).toEqual(
+            part.map(({ position }) => position).sort((a, b) => a - b),
+          );
         }
       }),
     );

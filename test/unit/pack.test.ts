@@ -50,47 +50,54 @@ const words = fc.oneof(short, big);
 /** Events of every kind whose content can be heavy, each property in turn heavy or light. */
 const draft: fc.Arbitrary<Draft> = fc.oneof(
   fc.tuple(fc.uuid(), words).map(([id, text]) => said(id, text)),
-  fc.tuple(words, words, words, words).map(
-    ([system, name, title, value]): Draft => ({
-      event: {
-        ...(created({ ...AGENT, system }) as { event: Extract<Extract<Draft, { event: unknown }>['event'], { type: 'x.session_created' }> }).event,
-        agent_name: name.slice(0, 256),
-        title,
-        metadata: { key: value },
-        mcp_servers: [name.slice(0, 255), 'second'],
-      },
-    }),
-  ),
-  fc.tuple(fc.uuid(), words, words).map(
-    ([id, command, callId]): Draft => ({
-      event: { id, type: 'agent.tool_use', name: 'bash', input: { command }, evaluated_permission: 'ask' },
-      extra: { blocks: [0], callId },
-    }),
-  ),
-  fc.tuple(fc.uuid(), words, words).map(
-    ([id, thinking, signature]): Draft => ({
-      event: { id, type: 'agent.thinking' },
-      extra: { blocks: [3], thinking: { type: 'thinking', thinking, signature } },
-    }),
-  ),
-  fc.tuple(fc.uuid(), words).map(
-    ([id, text]): Draft => ({
-      event: { id, type: 'user.custom_tool_result', custom_tool_use_id: 'call', content: [{ type: 'text', text }] },
-    }),
-  ),
-  fc.tuple(fc.uuid(), fc.oneof(short, big.map((text) => text.slice(0, 10_000)))).map(
-    ([id, deny_message]): Draft => ({
+  fc.tuple(words, words, words, words).map(([system, name, title, value]): Draft => ({
+    event: {
+      ...(
+        created({ ...AGENT, system }) as {
+          event: Extract<Extract<Draft, { event: unknown }>['event'], { type: 'x.session_created' }>;
+        }
+      ).event,
+      agent_name: name.slice(0, 256),
+      model: name.slice(0, 256),
+      title,
+      metadata: { key: value },
+      mcp_servers: [name.slice(0, 255), 'second'],
+    },
+  })),
+  fc.tuple(fc.uuid(), words, words).map(([id, command, callId]): Draft => ({
+    event: { id, type: 'agent.tool_use', name: 'bash', input: { command }, evaluated_permission: 'ask' },
+    extra: { blocks: [0], callId },
+  })),
+  fc.tuple(fc.uuid(), words, words).map(([id, thinking, signature]): Draft => ({
+    event: { id, type: 'agent.thinking' },
+    extra: { blocks: [3], thinking: { type: 'thinking', thinking, signature } },
+  })),
+  fc.tuple(fc.uuid(), words).map(([id, text]): Draft => ({
+    event: {
+      id,
+      type: 'user.custom_tool_result',
+      custom_tool_use_id: 'call',
+      content: [{ type: 'text', text }],
+    },
+  })),
+  fc
+    .tuple(
+      fc.uuid(),
+      fc.oneof(
+        short,
+        big.map((text) => text.slice(0, 10_000)),
+      ),
+    )
+    .map(([id, deny_message]): Draft => ({
       event: { id, type: 'user.tool_confirmation', tool_use_id: 'call', result: 'deny', deny_message },
-    }),
-  ),
-  fc.tuple(fc.uuid(), words).map(
-    ([id, system]): Draft => ({
-      event: { id, type: 'session.updated', agent: { ...AGENT, system } },
-      extra: { mcpServers: ['one', 'two'] },
-    }),
-  ),
-  fc.tuple(fc.uuid(), fc.array(fc.uuid(), { maxLength: 60 }), words).map(
-    ([id, event_ids, message]): Draft => ({
+    })),
+  fc.tuple(fc.uuid(), words).map(([id, system]): Draft => ({
+    event: { id, type: 'session.updated', agent: { ...AGENT, system } },
+    extra: { mcpServers: ['one', 'x'.repeat(255), 'three'] },
+  })),
+  fc
+    .tuple(fc.uuid(), fc.array(fc.uuid(), { maxLength: 60 }), words)
+    .map(([id, event_ids, message]): Draft => ({
       event: {
         id,
         type: 'span.model_request_end',
@@ -109,13 +116,15 @@ const draft: fc.Arbitrary<Draft> = fc.oneof(
           failure: { kind: 'model_overloaded_error', message: message.slice(0, 1000), retryable: true },
         },
       },
-    }),
-  ),
-  fc.tuple(fc.uuid(), fc.array(fc.uuid(), { minLength: 1, maxLength: 60 })).map(
-    ([id, event_ids]): Draft => ({
-      event: { id, type: 'session.status_idle', stop_reason: { type: 'requires_action', event_ids }, stop_details: null },
-    }),
-  ),
+    })),
+  fc.tuple(fc.uuid(), fc.array(fc.uuid(), { minLength: 1, maxLength: 60 })).map(([id, event_ids]): Draft => ({
+    event: {
+      id,
+      type: 'session.status_idle',
+      stop_reason: { type: 'requires_action', event_ids },
+      stop_details: null,
+    },
+  })),
   fc.uuid().map((processed): Draft => ({ processed })),
 );
 const batch = fc.array(draft, { maxLength: 16 });
@@ -138,9 +147,11 @@ describe('packing', () => {
     );
   });
 
-  test('leaves the loop everything that it reads', async () => {
+  test('leaves the loop everything that it reads, also in a crowd', async () => {
+    const crowd = said('crowd', 'x'.repeat(600 * KIB));
     await fc.assert(
-      fc.asyncProperty(batch, async (drafts) => {
+      fc.asyncProperty(batch, fc.boolean(), async (some, crowded) => {
+        const drafts = crowded ? [crowd, ...some] : some;
         const packed = stored(await pack(drafts, memory().put));
         expect(foldAll(packed)).toEqual(foldAll(drafts));
       }),
@@ -152,8 +163,10 @@ describe('packing', () => {
     await fc.assert(
       fc.asyncProperty(conversations, big, async (carriers, load) => {
         const drafts = carriers.flatMap((carrier) => carrier.drafts);
-        const heavy = drafts.map((draft) => ('event' in draft ? { ...draft, event: { ...draft.event, load } } : draft));
-        const packed = stored(await pack(heavy as Draft[], memory().put));
+        const heavy = drafts.map((draft) =>
+          'event' in draft ? { ...draft, event: { ...draft.event, load } } : draft,
+        );
+        const packed = stored(await pack(heavy, memory().put));
         expect(foldAll(packed)).toEqual(foldAll(drafts));
       }),
       OPTIONS,
@@ -181,7 +194,10 @@ describe('packing', () => {
   test('takes 32 MB of content in one event', async () => {
     const blobs = memory();
     const [packed] = await pack([said('m', 'x'.repeat(32 * KIB * KIB))], blobs.put);
-    expect(packed).toMatchObject({ event: { id: 'm', type: 'user.message' }, blob: { bytes: expect.any(Number) } });
+    expect(packed).toMatchObject({
+      event: { id: 'm', type: 'user.message' },
+      blob: { bytes: expect.any(Number) },
+    });
     expect(sizeOf(packed)).toBeLessThan(KIB);
   });
 
@@ -196,7 +212,13 @@ describe('packing', () => {
   test('refuses what stays too large without its content', async () => {
     const deny = 'no'.repeat(5000);
     const drafts = Array.from({ length: 1000 }, (_, at): Draft => ({
-      event: { id: `c${at}`, type: 'user.tool_confirmation', tool_use_id: 'call', result: 'deny', deny_message: deny },
+      event: {
+        id: `c${at}`,
+        type: 'user.tool_confirmation',
+        tool_use_id: 'call',
+        result: 'deny',
+        deny_message: deny,
+      },
     }));
     await expect(pack(drafts, memory().put)).rejects.toThrow(BatchTooLargeError);
   });
@@ -226,7 +248,8 @@ describe('unpacking', () => {
       [0, null],
       [1, '1970-01-01T00:00:00.002000Z'],
     ]);
-    for (const { event } of unpacked) expect(event).toMatchObject({ content: [{ text: 'x'.repeat(20 * KIB) }] });
+    for (const { event } of unpacked)
+      expect(event).toMatchObject({ content: [{ text: 'x'.repeat(20 * KIB) }] });
   });
 
   test('fails when the content is gone', async () => {

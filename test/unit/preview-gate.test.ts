@@ -9,6 +9,14 @@ import type { Preview } from '../../src/wire/event.ts';
 type GateEvent = Parameters<ReturnType<typeof createPreviewGate>['event']>[0];
 type Sent = Preview | (GateEvent & { content?: { type: 'text'; text: string }[] });
 
+function isPreview(frame: Sent): frame is Preview {
+  return 'event' in frame || 'event_id' in frame;
+}
+
+function idOf(frame: Preview): string {
+  return frame.type === 'event_start' ? frame.event.id : frame.event_id;
+}
+
 const BOTH = new Set(['agent.message', 'agent.thinking']);
 
 const start = (id: string, type: 'agent.message' | 'agent.thinking' = 'agent.message'): Preview => ({
@@ -106,7 +114,9 @@ interface Attempt {
 
 const attempt: fc.Arbitrary<Attempt> = fc.record({
   thinking: fc.nat(2),
-  texts: fc.array(fc.array(fc.string({ minLength: 1, maxLength: 3 }), { minLength: 1, maxLength: 4 }), { maxLength: 3 }),
+  texts: fc.array(fc.array(fc.string({ minLength: 1, maxLength: 3 }), { minLength: 1, maxLength: 4 }), {
+    maxLength: 3,
+  }),
   full: fc.boolean(),
 });
 const spans = fc.array(fc.array(attempt, { minLength: 1, maxLength: 2 }), { minLength: 1, maxLength: 3 });
@@ -120,7 +130,10 @@ function framesOf({ thinking, texts }: Attempt, id: string): Preview[] {
 
 /** What stands in the log of an attempt that got to its end. */
 function fullOf({ thinking, texts }: Attempt, id: string): Sent[] {
-  const thoughts = Array.from({ length: thinking }, (_, at) => ({ id: `${id}-t${at}`, type: 'agent.thinking' }));
+  const thoughts = Array.from({ length: thinking }, (_, at) => ({
+    id: `${id}-t${at}`,
+    type: 'agent.thinking',
+  }));
   const content = texts.map((parts) => ({ type: 'text' as const, text: parts.join('') }));
   return [...thoughts, ...(texts.length > 0 ? [{ id: `${id}-m`, type: 'agent.message', content }] : [])];
 }
@@ -149,7 +162,12 @@ function worldOf(plan: readonly (readonly Attempt[])[]): World {
 }
 
 /** Plays a world to a connection that opens after `openAt` events. `pick` decides what arrives next. */
-function play({ log, shown }: World, wanted: ReadonlySet<string>, openAt: number, pick: readonly number[]): Sent[] {
+function play(
+  { log, shown }: World,
+  wanted: ReadonlySet<string>,
+  openAt: number,
+  pick: readonly number[],
+): Sent[] {
   const gate = createPreviewGate(wanted);
   const queues: (Sent | PreviewMessage)[][] = [log.slice(openAt), ...shown.map((queue) => [...queue])];
   const sent: Sent[] = [];
@@ -176,15 +194,17 @@ test('whatever the order of arrival, each id gets one start, then deltas without
       let snapshot: ReturnType<typeof accumulateManagedAgentsEvent>;
       for (const frame of sent) {
         // Throws where a delta has no start or an index is left out.
-        snapshot = accumulateManagedAgentsEvent(snapshot, frame as unknown as BetaManagedAgentsStreamSessionEvents);
-        if (frame.type !== 'event_start' && frame.type !== 'event_delta') {
-          const event = frame as GateEvent;
-          if (event.type === 'span.model_request_start') openSpans.add(event.id);
-          if (event.model_request_start_id !== undefined) openSpans.delete(event.model_request_start_id);
-          closed.add(event.id);
+        snapshot = accumulateManagedAgentsEvent(
+          snapshot,
+          frame as unknown as BetaManagedAgentsStreamSessionEvents,
+        );
+        if (!isPreview(frame)) {
+          if (frame.type === 'span.model_request_start') openSpans.add(frame.id);
+          if (frame.model_request_start_id !== undefined) openSpans.delete(frame.model_request_start_id);
+          closed.add(frame.id);
           continue;
         }
-        const id = frame.type === 'event_start' ? frame.event.id : frame.event_id;
+        const id = idOf(frame);
         expect(closed).not.toContain(id);
         expect(openSpans).toContain(id.split('a')[0]);
         if (frame.type === 'event_start') expect(wanted).toContain(frame.event.type);
@@ -194,7 +214,7 @@ test('whatever the order of arrival, each id gets one start, then deltas without
         const made = world.shown
           .flat()
           .map(({ frame }) => frame)
-          .filter((frame) => (frame.type === 'event_start' ? frame.event.id : frame.event_id) === id);
+          .filter((frame) => idOf(frame) === id);
         expect(frames).toEqual(made.slice(0, frames.length));
       }
     }),

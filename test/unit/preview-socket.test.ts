@@ -41,7 +41,8 @@ function delta(sessionId: string, spanId: string, text: string): PreviewMessage 
   return { sessionId, spanId, frame: { type: 'event_delta', event_id: 'm', delta } };
 }
 
-const textOf = ({ frame }: PreviewMessage): string => (frame.type === 'event_delta' ? frame.delta.content.text : '');
+const textOf = ({ frame }: PreviewMessage): string =>
+  frame.type === 'event_delta' ? frame.delta.content.text : '';
 
 /** What one listener got. A probe span shows when the way there is open: each try is a span of its own. */
 function listen(receiver: PreviewReceiver, sessionId: string) {
@@ -53,7 +54,11 @@ function listen(receiver: PreviewReceiver, sessionId: string) {
 let probes = 0;
 
 /** Resolves once messages of the session get from the sender to the listener. */
-async function connected(sender: PreviewSender, sessionId: string, { got }: ReturnType<typeof listen>): Promise<void> {
+async function connected(
+  sender: PreviewSender,
+  sessionId: string,
+  { got }: ReturnType<typeof listen>,
+): Promise<void> {
   await eventually(() => {
     probes += 1;
     sender.send(delta(sessionId, `probe${probes}`, ''));
@@ -156,6 +161,7 @@ describe('a restart', () => {
     const receiver = await receive();
     const listener = listen(receiver, 'a');
     await connected(sender, 'a', listener);
+    expect(listener.texts()).toEqual([]);
     dead.close();
   });
 

@@ -60,7 +60,12 @@ function world() {
     listeners,
     deps: { sessions, previews, now: () => 'now', isDeleted },
     event: (id: string, type: string, rest: object = {}) =>
-      put([{ position: (state.position += 1), event: { id, type, processed_at: 'then', ...rest } } as unknown as Entry]),
+      put([
+        {
+          position: (state.position += 1),
+          event: { id, type, processed_at: 'then', ...rest },
+        } as unknown as Entry,
+      ]),
     end: () => put('end'),
     fail: (error: Error) => put(error),
     show: (spanId: string, frame: PreviewMessage['frame']) => {
@@ -73,7 +78,8 @@ async function open(one: ReturnType<typeof world>, deltas: DeltaTypes = []) {
   const response = await openStream(one.deps, 's', deltas);
   const frames: SeenFrame[] = [];
   const reading = (async () => {
-    for await (const frame of Stream.fromSSEResponse<SeenFrame>(response, new AbortController())) frames.push(frame);
+    for await (const frame of Stream.fromSSEResponse<SeenFrame>(response, new AbortController()))
+      frames.push(frame);
   })();
   const ended = Promise.allSettled([reading]).then(([result]) => result);
   return { response, frames, ended };

@@ -4,7 +4,8 @@ import { PING_FRAME, STREAM_HEADERS, toFrame } from '../../src/http/sse.ts';
 
 async function read(text: string): Promise<unknown[]> {
   const read: unknown[] = [];
-  for await (const event of Stream.fromSSEResponse(new Response(text), new AbortController())) read.push(event);
+  for await (const event of Stream.fromSSEResponse(new Response(text), new AbortController()))
+    read.push(event);
   return read;
 }
 
@@ -13,13 +14,18 @@ describe('a frame', () => {
     expect(toFrame('agent.message', { id: 'a' })).toBe('event: agent.message\ndata: {"id":"a"}\n\n');
   });
 
-  test.each(['plain', 'two\nlines', 'carriage\r\nreturn', '\u2028 and \u2029', '😀', 'data: x\n\nevent: error', ''])(
-    'carries %j through the official client',
-    async (text) => {
-      const event = { type: 'agent.message', text };
-      expect(await read(toFrame(event.type, event) + toFrame(event.type, event))).toEqual([event, event]);
-    },
-  );
+  test.each([
+    'plain',
+    'two\nlines',
+    'carriage\r\nreturn',
+    '\u2028 and \u2029',
+    '😀',
+    'data: x\n\nevent: error',
+    '',
+  ])('carries %j through the official client', async (text) => {
+    const event = { type: 'agent.message', text };
+    expect(await read(toFrame(event.type, event) + toFrame(event.type, event))).toEqual([event, event]);
+  });
 
   test('survives being cut anywhere', async () => {
     const event = { type: 'agent.message', text: 'größer 😀' };
@@ -33,7 +39,8 @@ describe('a frame', () => {
         },
       });
       const seen: unknown[] = [];
-      for await (const one of Stream.fromSSEResponse(new Response(body), new AbortController())) seen.push(one);
+      for await (const one of Stream.fromSSEResponse(new Response(body), new AbortController()))
+        seen.push(one);
       expect(seen).toEqual([event]);
     }
   });

@@ -54,7 +54,11 @@ function world({ rows, logs = [], broken = [] }: { rows: SessionRow[]; logs?: st
       have.delete(id);
     },
   } as unknown as Sessions;
-  const log = { info: () => undefined, warn: (message: string) => void warnings.push(message), error: () => undefined };
+  const log = {
+    info: () => undefined,
+    warn: (message: string) => void warnings.push(message),
+    error: () => undefined,
+  };
   const states = () => Object.fromEntries([...table.values()].map(({ id, state }) => [id, state]));
   return { deps: { records, sessions, log }, states, have, warnings };
 }
@@ -78,7 +82,10 @@ describe('a session that was being created', () => {
 
 describe('a session that was being deleted', () => {
   test('is erased, its log first', async () => {
-    const { deps, states, have } = world({ rows: [row('a', 'deleting'), row('b', 'ready')], logs: ['a', 'b'] });
+    const { deps, states, have } = world({
+      rows: [row('a', 'deleting'), row('b', 'ready')],
+      logs: ['a', 'b'],
+    });
     await sweep(deps, NOW_MS);
     expect(states()).toEqual({ b: 'ready' });
     expect([...have]).toEqual(['b']);

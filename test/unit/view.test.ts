@@ -28,10 +28,17 @@ describe('a view', () => {
     const updated = (changes: object): Carrier =>
       client({ event: { id: `u${JSON.stringify(changes)}`, type: 'session.updated', ...changes } });
     const view = (...carriers: Carrier[]) => foldView(undefined, entriesOf([server(created()), ...carriers]));
-    expect(view(updated({ title: 'new' }))).toMatchObject({ title: 'new', metadata: { key: 'value' }, agent: AGENT });
+    expect(view(updated({ title: 'new' }))).toMatchObject({
+      title: 'new',
+      metadata: { key: 'value' },
+      agent: AGENT,
+    });
     expect(view(updated({ title: null }))).toMatchObject({ title: null, updatedAt: at(2000) });
     expect(view(updated({ metadata: {} }))).toMatchObject({ title: 'a title', metadata: {} });
-    expect(view(updated({ agent: { id: 'other' } }))).toMatchObject({ title: 'a title', agent: { id: 'other' } });
+    expect(view(updated({ agent: { id: 'other' } }))).toMatchObject({
+      title: 'a title',
+      agent: { id: 'other' },
+    });
   });
 
   test('counts what is only queued, but does not date it', () => {

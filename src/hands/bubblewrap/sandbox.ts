@@ -55,13 +55,13 @@ export async function makeFolder(
 
 /**
  * Starts a sandbox that outlives this process, unless one runs under the same lock: the lock is held for as long as
- * the sandbox lives. Resolves with `busy` then; with `started` when the runner can be reached.
+ * the sandbox lives. Resolves with false then; with true when the runner can be reached.
  */
 export async function start(
   host: Host,
   lock: string,
   options: Omit<SandboxOptions, 'statusFd'>,
-): Promise<'started' | 'busy'> {
+): Promise<boolean> {
   const { folder } = options;
   const log = await open(join(folder, 'log'), 'a', 0o600);
   const status = await open(join(folder, 'status'), 'a', 0o600);
@@ -81,8 +81,8 @@ export async function start(
   const stopAsking = new AbortController();
   try {
     const end = await Promise.race([ended, answers(folder, stopAsking.signal)]);
-    if (end === true) return 'started';
-    if (end !== false && end.code === LOCK_IS_HELD) return 'busy';
+    if (end === true) return true;
+    if (end !== false && end.code === LOCK_IS_HELD) return false;
     await killAll(folder, options.mark);
     const reason = end !== false && end.code instanceof Error ? end.code.message : await readLog(folder);
     throw new Error(`the sandbox could not be started: ${reason}`);

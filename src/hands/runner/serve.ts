@@ -34,7 +34,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     alone,
   });
   const calls = createCalls(await createJournal(join(state, 'journal')), runTool);
-  await serveCalls(join(state, SOCKET_NAME), calls);
+  await serveCalls(join(state, SOCKET_NAME), calls, () => process.exit(0));
   // The codes by which a cause of death is told.
   process.once('SIGTERM', () => process.exit(143));
   process.once('SIGINT', () => process.exit(130));

@@ -1,6 +1,8 @@
 /** Serves the calls of one hand on a unix socket. */
+import { existsSync, watch } from 'node:fs';
 import { chmod, rm } from 'node:fs/promises';
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
+import { basename, dirname } from 'node:path';
 import type { Calls } from './calls.ts';
 import {
   createLineSplitter,
@@ -14,16 +16,42 @@ import {
 /** The longest message taken from a worker: `write` carries whole files. */
 const MAX_REQUEST_BYTES = 256 * 1024 * 1024;
 
-/** Listens on the socket; a socket left by a dead runner is replaced. */
-export async function serveCalls(socketPath: string, calls: Calls): Promise<Server> {
+/**
+ * Listens on the socket; a socket left by a dead runner is replaced. `onUnreachable` is called when the socket has
+ * been removed and nobody is connected any more: as when the worker's data folder was deleted under a living hand,
+ * which no worker will ever find again.
+ */
+export async function serveCalls(socketPath: string, calls: Calls, onUnreachable: () => void): Promise<void> {
   await rm(socketPath, { force: true });
-  const server = createServer((socket) => serveConnection(socket, calls));
+  const connected = new Set<Socket>();
+  const endIfUnreachable = (): void => {
+    if (connected.size === 0 && !existsSync(socketPath)) onUnreachable();
+  };
+  const server = createServer((socket) => {
+    connected.add(socket);
+    socket.on('close', () => {
+      connected.delete(socket);
+      endIfUnreachable();
+    });
+    serveConnection(socket, calls);
+  });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(socketPath, resolve);
   });
   await chmod(socketPath, 0o600);
-  return server;
+  watchFolder(dirname(socketPath), (name) => {
+    if (name === null || name === basename(socketPath)) endIfUnreachable();
+  });
+}
+
+/** Where the kernel offers no watching, such hands are left to whoever reaps. */
+function watchFolder(folder: string, onChange: (name: string | null) => void): void {
+  try {
+    watch(folder, (_event, name) => onChange(name)).on('error', () => undefined);
+  } catch {
+    // Out of watches, most likely.
+  }
 }
 
 function serveConnection(socket: Socket, calls: Calls): void {
