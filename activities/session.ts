@@ -26,6 +26,8 @@ export interface ActivityDeps {
 }
 
 const HEARTBEAT_MS = 1000;
+/** Of an error's text that goes into the log. */
+const LONGEST_REASON = 2000;
 /** Short operations end before it would be worth following the log for an interrupt. */
 const WATCH_AFTER_MS = 100;
 
@@ -69,7 +71,7 @@ export function createActivities(deps: ActivityDeps): SessionActivities {
         if (error instanceof InterruptedError)
           return { drafts: [resultDraft(newId(), callId, textOutcome(INTERRUPTED))] };
         if (!(error instanceof HandGoneError)) throw error;
-        return { drafts: lostHand(newId, callId, hand, error.message) };
+        return { drafts: lostHand(newId, callId, hand, messageOf(error)) };
       }
     },
 
@@ -189,5 +191,5 @@ function carrier(event: Body): Carrier {
 }
 
 function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return (error instanceof Error ? error.message : String(error)).slice(0, LONGEST_REASON);
 }

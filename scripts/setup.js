@@ -13,7 +13,10 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const marker = `${root}node_modules/.drover-installed`;
 const wanted = () =>
-  createHash('sha256').update(readFileSync(`${root}package-lock.json`)).update(process.platform).digest('hex');
+  createHash('sha256')
+    .update(readFileSync(`${root}package-lock.json`))
+    .update(process.platform)
+    .digest('hex');
 
 if (!existsSync(marker) || readFileSync(marker, 'utf8') !== wanted()) {
   process.stderr.write('drover: installing dependencies, about half a minute…\n');

@@ -20,14 +20,14 @@ export function createFolderBlobs(folder: string): Blobs {
       if (there?.size !== bytes.length) {
         await mkdir(home, { recursive: true });
         const draft = join(home, `.${randomUUID()}`);
-        const file = await open(draft, 'wx', 0o600);
         try {
-          await file.writeFile(bytes);
-          await file.sync();
-        } finally {
-          await file.close();
+          await writeSynced(draft, bytes);
+          await rename(draft, path);
+          await syncFolder(home);
+        } catch (error) {
+          await rm(draft, { force: true });
+          throw error;
         }
-        await rename(draft, path);
       }
       return { sha256, bytes: bytes.length };
     },
@@ -42,4 +42,24 @@ export function createFolderBlobs(folder: string): Blobs {
       await rm(sessionFolder(sessionId), { recursive: true, force: true });
     },
   };
+}
+
+async function writeSynced(path: string, bytes: Buffer): Promise<void> {
+  const file = await open(path, 'wx', 0o600);
+  try {
+    await file.writeFile(bytes);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** The name is as durable as the content only when the folder is written too. */
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
 }

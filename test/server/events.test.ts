@@ -157,7 +157,12 @@ describe('sessions and events', () => {
     const messages = await live.list({ types: ['agent.message'] });
     expect(messages.map(textOf)).toEqual(['one', 'two']);
     const both = await live.list({ types: ['user.message', 'session.status_idle'], limit: 1 });
-    expect(typesOf(both)).toEqual(['user.message', 'session.status_idle', 'user.message', 'session.status_idle']);
+    expect(typesOf(both)).toEqual([
+      'user.message',
+      'session.status_idle',
+      'user.message',
+      'session.status_idle',
+    ]);
     const at = all[4]?.processed_at ?? '';
     expect(await live.list({ 'created_at[gte]': at })).toEqual(all.slice(4));
     expect(await live.list({ 'created_at[lt]': at })).toEqual(all.slice(0, 4));
@@ -173,7 +178,10 @@ describe('sessions and events', () => {
   it('check 15: a dropped stream is made good by opening again and listing', async () => {
     const session = await bed.create();
     const first = await bed.watch(session.id);
-    const steps = [1, 2, 3, 4].map((n) => ({ call: 'bash', input: { command: `sleep 0.2; echo step ${n}` } }));
+    const steps = [1, 2, 3, 4].map((n) => ({
+      call: 'bash',
+      input: { command: `sleep 0.2; echo step ${n}` },
+    }));
     await sessions.events.send(session.id, {
       events: [message(script(...steps, { say: 'all done' }))],
     });
@@ -214,7 +222,9 @@ describe('sessions and events', () => {
     );
     await live.next('session.status_idle');
 
-    const taken = only(await live.list(), 'user.message').filter(({ id }) => sent.some((one) => one.id === id));
+    const taken = only(await live.list(), 'user.message').filter(({ id }) =>
+      sent.some((one) => one.id === id),
+    );
     expect(taken.map(({ id }) => id)).toEqual(sent.map(({ id }) => id));
     const times = taken.map(({ processed_at }) => processed_at ?? '');
     expect(times).toEqual(times.toSorted());

@@ -126,7 +126,12 @@ describe('when the model fails', () => {
       ...LAST_TRY,
       ...CLOSING,
     ]);
-    expect(errorsOf(turn).map(([, retry]) => retry)).toEqual(['retrying', 'retrying', 'retrying', 'exhausted']);
+    expect(errorsOf(turn).map(([, retry]) => retry)).toEqual([
+      'retrying',
+      'retrying',
+      'retrying',
+      'exhausted',
+    ]);
     expect(stopOf(turn)).toEqual([{ type: 'retries_exhausted' }]);
     expect((await live.read()).status).toBe('idle');
 
@@ -138,7 +143,11 @@ describe('when the model fails', () => {
   it('what waits behind a turn that is exhausted is flushed', async () => {
     const live = await bed.live();
     const id = unique();
-    await live.send(message(script({ fail: 429, retryAfter: 1, times: 1, id }, { fail: 400, times: 1, id }, { say: 'back' })));
+    await live.send(
+      message(
+        script({ fail: 429, retryAfter: 1, times: 1, id }, { fail: 400, times: 1, id }, { say: 'back' }),
+      ),
+    );
     await live.next('session.status_rescheduled');
     const [queued] = await live.send(message('do not forget me'));
     await live.next('session.status_idle');

@@ -37,7 +37,9 @@ describe('interrupts', () => {
   it('check 27: a long command is ended, and the next message is taken', async () => {
     const live = await bed.live();
     const seconds = `60.${process.pid}${Date.now() % 100_000}`;
-    await live.send(message(script({ call: 'bash', input: { command: `sleep ${seconds}` } }, { say: 'never' })));
+    await live.send(
+      message(script({ call: 'bash', input: { command: `sleep ${seconds}` } }, { say: 'never' })),
+    );
     const use = await live.next('agent.tool_use');
     await eventually('the command to run', () => isRunning(seconds), 30_000);
     const sentAt = Date.now();
@@ -56,7 +58,9 @@ describe('interrupts', () => {
     expect(only(live.events, 'span.model_request_start')).toHaveLength(1);
     await eventually('the command to be gone', () => !isRunning(seconds));
 
-    const turn = await live.turn(script({ call: 'bash', input: { command: 'echo alive' } }, { say: '{{result}}' }));
+    const turn = await live.turn(
+      script({ call: 'bash', input: { command: 'echo alive' } }, { say: '{{result}}' }),
+    );
     expect(textOf(only(turn, 'agent.message').at(-1))).toContain('alive');
   });
 

@@ -36,7 +36,9 @@ describe('built-in tools', () => {
     expect(shown.length).toBeLessThanOrEqual(110_000);
     const path = /(\/[\w./-]+\.txt)/.exec(shown)?.[1];
     expect(path).toBeDefined();
-    const next = await live.turn(script(bash(`wc -l < ${path ?? ''}; tail -n 1 ${path ?? ''}`), { say: 'read' }));
+    const next = await live.turn(
+      script(bash(`wc -l < ${path ?? ''}; tail -n 1 ${path ?? ''}`), { say: 'read' }),
+    );
     expect(textOf(only(next, 'agent.tool_result')[0]).trim().split(/\s+/)).toEqual(['40000', '40000']);
   });
 
@@ -114,37 +116,45 @@ describe('built-in tools', () => {
     expect(textOf(only(turn, 'agent.message')[1])).toMatch(/^one\n[^]*three$/);
   });
 
-  it.each(['claude-sonnet-5', 'claude-sonnet-4-5'])('%s gets its thinking back, signed, in every round', async (model) => {
-    const mark = unique('thinking');
-    const agent = await bed.agent({ model, system: mark });
-    const live = await bed.live({ agent: agent.id });
-    const turn = await live.turn(
-      script(
-        { think: 'First I look.' },
-        { say: 'Looking.' },
-        bash('echo seen'),
-        { think: 'Then I look again.' },
-        bash('echo again'),
-        { think: 'Now I know.' },
-        { say: 'Known: {{result}}' },
-      ),
-    );
-    expect(only(turn, 'agent.thinking')).toHaveLength(3);
-    expect(textOf(only(turn, 'agent.message').at(-1))).toBe('Known: again');
-    expect(only(turn, 'session.error')).toEqual([]);
+  it.each(['claude-sonnet-5', 'claude-sonnet-4-5'])(
+    '%s gets its thinking back, signed, in every round',
+    async (model) => {
+      const mark = unique('thinking');
+      const agent = await bed.agent({ model, system: mark });
+      const live = await bed.live({ agent: agent.id });
+      const turn = await live.turn(
+        script(
+          { think: 'First I look.' },
+          { say: 'Looking.' },
+          bash('echo seen'),
+          { think: 'Then I look again.' },
+          bash('echo again'),
+          { think: 'Now I know.' },
+          { say: 'Known: {{result}}' },
+        ),
+      );
+      expect(only(turn, 'agent.thinking')).toHaveLength(3);
+      expect(textOf(only(turn, 'agent.message').at(-1))).toBe('Known: again');
+      expect(only(turn, 'session.error')).toEqual([]);
 
-    const after = await live.turn(script({ say: 'thanks' }));
-    expect(only(after, 'session.error')).toEqual([]);
-    const last = (await modelRequests(mark)).at(-1);
-    const thoughts = (last?.body.messages ?? []).flatMap(({ content }) =>
-      content.filter(({ type }) => type === 'thinking'),
+      const after = await live.turn(script({ say: 'thanks' }));
+      expect(only(after, 'session.error')).toEqual([]);
+      const last = (await modelRequests(mark)).at(-1);
+      const thoughts = (last?.body.messages ?? []).flatMap(({ content }) =>
+        content.filter(({ type }) => type === 'thinking'),
+      );
+      expect(thoughts.map(({ thinking }) => thinking)).toEqual([
+        'First I look.',
+        'Then I look again.',
+        'Now I know.',
+      ]);
+      expect(thoughts.every(({ signature }) => typeof signature === 'string' && signature !== '')).toBe(true);
+      // Clients never see a thought. The user's message is left out: the script in it is where the thoughts came from.
+    const shown = (await live.list()).filter(({ type }) => type !== 'user.message');
+    expect(only(shown, 'agent.thinking').map((event) => Object.keys(event).sort())).toEqual(
+      Array<string[]>(3).fill(['id', 'processed_at', 'type']),
     );
-    expect(thoughts.map(({ thinking }) => thinking)).toEqual([
-      'First I look.',
-      'Then I look again.',
-      'Now I know.',
-    ]);
-    expect(thoughts.every(({ signature }) => typeof signature === 'string' && signature !== '')).toBe(true);
-    expect(JSON.stringify(await live.list())).not.toContain('Then I look again.');
-  });
+    expect(JSON.stringify(shown)).not.toContain('Then I look again.');
+    },
+  );
 });

@@ -1,8 +1,18 @@
 /** Conformance checks 21 to 26: custom tools, confirmations, and what a waiting session takes. */
+import type { BetaManagedAgentsUserCustomToolResultEventParams } from '@anthropic-ai/sdk/resources/beta/sessions/events';
 import { describe, expect, it } from 'vitest';
 import { failureOf } from '../support/control-plane.ts';
 import { unique } from '../support/client.ts';
-import { message, modelRequests, only, script, textOf, typesOf, useTestbed, type Live } from '../support/turns.ts';
+import {
+  message,
+  modelRequests,
+  only,
+  script,
+  textOf,
+  typesOf,
+  useTestbed,
+  type Live,
+} from '../support/turns.ts';
 
 const bed = useTestbed();
 
@@ -28,7 +38,11 @@ function ask(city: string) {
 }
 
 function result(id: string, text: string) {
-  return { type: 'user.custom_tool_result', custom_tool_use_id: id, content: [{ type: 'text', text }] } as const;
+  return {
+    type: 'user.custom_tool_result',
+    custom_tool_use_id: id,
+    content: [{ type: 'text', text }],
+  } as const;
 }
 
 describe('waiting for the client', () => {
@@ -193,12 +207,15 @@ describe('waiting for the client', () => {
   it('check 26: a confirmation that makes no sense is refused', async () => {
     const { live } = await liveWith(ASKING);
     const turn = await live.turn(
-      script({
-        calls: [
-          { call: 'bash', input: { command: 'true' } },
-          { call: 'glob', input: { pattern: '*' } },
-        ],
-      }, { say: 'ok' }),
+      script(
+        {
+          calls: [
+            { call: 'bash', input: { command: 'true' } },
+            { call: 'glob', input: { pattern: '*' } },
+          ],
+        },
+        { say: 'ok' },
+      ),
     );
     const ids = new Map(only(turn, 'agent.tool_use').map(({ name, id }) => [name, id]));
     const confirm = { type: 'user.tool_confirmation', result: 'allow' } as const;

@@ -40,7 +40,7 @@ export function createClient(options: ClientOptions = {}): TestClient {
         method: init?.method ?? 'GET',
         path: pathname,
         query: search,
-        sent: new Headers(init?.headers as Record<string, string>),
+        sent: new Headers(init?.headers),
         status: answer.status,
         answered: answer.headers,
       });

@@ -81,10 +81,7 @@ export async function logTails(dataDir: string): Promise<string> {
 }
 
 /** The port of a server's part, from `run/ports.json`. */
-export async function portOf(
-  { dataDir }: ServerInfo,
-  part: 'temporal' | 'model' | 'proxy',
-): Promise<number> {
+export async function portOf({ dataDir }: ServerInfo, part: 'temporal' | 'model' | 'proxy'): Promise<number> {
   const ports = JSON.parse(await readFile(join(dataDir, 'run', 'ports.json'), 'utf8')) as Record<
     string,
     number

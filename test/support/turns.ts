@@ -1,6 +1,9 @@
 /** Sessions under test: made with the official client, watched on their own stream, and checked as logs at the end. */
 import type Anthropic from '@anthropic-ai/sdk';
-import type { AgentCreateParams, BetaManagedAgentsAgent } from '@anthropic-ai/sdk/resources/beta/agents/agents';
+import type {
+  AgentCreateParams,
+  BetaManagedAgentsAgent,
+} from '@anthropic-ai/sdk/resources/beta/agents/agents';
 import type {
   BetaManagedAgentsSession,
   SessionCreateParams,
@@ -204,10 +207,12 @@ async function openWatcher(
       const look = (): void => {
         const found = pick(events);
         if (found !== undefined && found !== false) settle(() => resolve(found));
-        else if (over !== undefined) settle(() => reject(new Error(`${over} before ${what}: ${shown(events)}`)));
+        else if (over !== undefined)
+          settle(() => reject(new Error(`${over} before ${what}: ${shown(events)}`)));
       };
       const timer = setTimeout(
-        () => settle(() => reject(new Error(`not within ${PATIENCE_MS} ms: ${what}; came: ${shown(events)}`))),
+        () =>
+          settle(() => reject(new Error(`not within ${PATIENCE_MS} ms: ${what}; came: ${shown(events)}`))),
         PATIENCE_MS,
       );
       listeners.add(look);
@@ -218,7 +223,7 @@ async function openWatcher(
     events,
     until,
     next: <T extends StreamEvent['type']>(type: T, nth = 1) =>
-      until(`${type} number ${nth}`, (all) => only(all, type)[nth - 1] as Of<T> | undefined),
+      until(`${type} number ${nth}`, (all) => only(all, type)[nth - 1]),
     ended,
     close() {
       isClosed = true;
@@ -232,7 +237,7 @@ function toLive(client: Anthropic, session: BetaManagedAgentsSession, watcher: W
   const { events } = client.beta.sessions;
   const send: Live['send'] = async (...params) => {
     const { data } = await events.send(id, { events: params });
-    return (data ?? []) as ListedEvent[];
+    return data ?? [];
   };
   return {
     ...watcher,
