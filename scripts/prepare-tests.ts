@@ -13,7 +13,10 @@ import { ensureDockerd } from './dockerd.ts';
 const log = (line: string): void => void process.stderr.write(`prepare: ${line}\n`);
 
 await ensureTemporalCli({ log });
-if (await ensureDockerd({ log })) {
+const problem = await ensureDockerd({ log });
+if (problem === undefined) {
   const cacheDir = dirname(readToolPlaces().cacheDir);
   await ensureSandboxImage({ docker: new Dockerode(), image: readConfig().sandboxImage, cacheDir, log });
+} else {
+  log(`${problem}; tests with containers are skipped`);
 }

@@ -1,4 +1,5 @@
 /** A whole server as a child process, for the demo and the benchmarks: started like a user would, stopped like one. */
+import Anthropic from '@anthropic-ai/sdk';
 import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -50,9 +51,18 @@ export async function startServer(env: NodeJS.ProcessEnv = {}): Promise<Server> 
       return port;
     },
     async stop() {
+      await deleteSessions(url, apiKey);
       child.kill('SIGTERM');
       await exited;
       await rm(dataDir, { recursive: true, force: true });
     },
   };
+}
+
+/** Sandboxes outlive a server, so that its next start finds them; here there is no next one. */
+async function deleteSessions(url: string, apiKey: string): Promise<void> {
+  const client = new Anthropic({ apiKey, baseURL: url });
+  for await (const { id, status } of client.beta.sessions.list({ include_archived: true })) {
+    if (status !== 'running') await client.beta.sessions.delete(id);
+  }
 }

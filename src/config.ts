@@ -44,8 +44,6 @@ export type BusAddress = { readonly path: string } | { readonly host: string; re
 export interface RoleConfig extends Omit<Config, 'model' | 'temporal'> {
   readonly temporal: Config['temporal'] & {
     readonly address: string;
-    /** For links only; undefined where nobody said. */
-    readonly uiUrl: string | undefined;
   };
   readonly proxy: {
     readonly url: string;
@@ -118,7 +116,6 @@ export function readRoleConfig(env: NodeJS.ProcessEnv = process.env): RoleConfig
     temporal: {
       ...temporal,
       address: required('TEMPORAL_ADDRESS', temporal.address),
-      uiUrl: text(env, 'DROVER_TEMPORAL_UI_URL'),
     },
     proxy: {
       url: required('DROVER_PROXY_URL', url(env, 'DROVER_PROXY_URL')),

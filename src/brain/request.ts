@@ -9,6 +9,7 @@ import type {
   MessageCreateParamsStreaming,
 } from '@anthropic-ai/sdk/resources/beta/messages/messages';
 import type { Entry } from '../log.ts';
+import type { ModelConfig } from '../wire/agent-model.ts';
 import type { AgentSnapshot, ResultBlock } from '../wire/event.ts';
 import { traitsOf } from './models.ts';
 import { toolboxOf } from './tools.ts';
@@ -61,6 +62,7 @@ export function toRequest(entries: readonly Entry[]): MessageCreateParamsStreami
     ...toolsOf(agent, messages),
     ...thinkingOf(traits.thinking),
     ...(traits.effort && model.effort ? { output_config: { effort: model.effort } } : {}),
+    ...(model.inferenceGeo === undefined ? {} : { inference_geo: model.inferenceGeo }),
     ...(model.speed === 'fast' ? { speed: 'fast' as const, betas: [FAST_MODE_BETA] } : {}),
   };
 }
@@ -230,11 +232,8 @@ function thinkingOf(kind: 'adaptive' | 'budget' | 'none'): Pick<MessageCreatePar
   };
 }
 
-function modelOf(agent: AgentSnapshot): {
-  id: string;
-  effort: 'low' | 'medium' | 'high' | 'xhigh' | 'max' | undefined;
-  speed: unknown;
-} {
-  const model = (agent['model'] ?? {}) as { id?: string; effort?: { type?: never } | null; speed?: unknown };
-  return { id: model.id ?? '', effort: model.effort?.type, speed: model.speed };
+function modelOf(agent: AgentSnapshot) {
+  const model = (agent['model'] ?? {}) as Partial<ModelConfig>;
+  const { id = '', effort, speed, inference_geo: inferenceGeo } = model;
+  return { id, effort: effort?.type, speed, inferenceGeo };
 }

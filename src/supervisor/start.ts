@@ -98,12 +98,11 @@ async function clearTheWay(config: Config, folders: Folders, log: (line: string)
 async function provideTemporal({ config, held, log, signal }: Start): Promise<RoleSettings> {
   const { namespace } = config.temporal;
   let { address } = config.temporal;
-  let uiUrl: string | undefined;
   if (address === undefined) {
     const server = await startTemporal({ dataDir: config.dataDir, log, signal });
     held.defer(async () => await server.stop());
-    ({ address, uiUrl } = server);
-    log(`Temporal UI: ${uiUrl}/namespaces/${namespace}/workflows`);
+    ({ address } = server);
+    log(`Temporal UI: ${server.uiUrl}/namespaces/${namespace}/workflows`);
   } else {
     log(`Temporal: ${address}, namespace ${namespace}`);
   }
@@ -111,7 +110,6 @@ async function provideTemporal({ config, held, log, signal }: Start): Promise<Ro
   return {
     TEMPORAL_ADDRESS: address,
     TEMPORAL_NAMESPACE: namespace,
-    ...(uiUrl !== undefined && { DROVER_TEMPORAL_UI_URL: uiUrl }),
   };
 }
 
@@ -135,6 +133,8 @@ async function startProxy({ config, folders, startRole, log }: Start): Promise<R
   await startRole('proxy', ['proxy'], () => ({
     DROVER_HOST: LOOPBACK,
     DROVER_PROXY_PORT: String(ports.proxy),
+    // Otherwise Node's fetch does not heed HTTPS_PROXY and its kin.
+    NODE_USE_ENV_PROXY: '1',
     DROVER_PROXY_SECRET_FILE: secretFile,
     DROVER_API_KEY_FILE: undefined,
     ANTHROPIC_API_KEY: apiKey,
@@ -151,7 +151,7 @@ async function startApi({ config, startRole, log, signal }: Start, shared: RoleS
     // A restart keeps the port that the first start was given.
     PORT: String(previous?.port ?? config.port),
   }));
-  const url = `http://${LOOPBACK}:${info?.port ?? config.port}`;
+  const url = `http://${reachable(config.host)}:${info?.port ?? config.port}`;
   await untilHealthy(url, signal);
   return url;
 }
@@ -166,6 +166,12 @@ async function provideApiKey(config: Config, log: (line: string) => void): Promi
 
 function workerNames(count: number): string[] {
   return Array.from({ length: count }, (_, index) => (index === 0 ? 'worker' : `worker-${index + 1}`));
+}
+
+/** Where a listener on `host` is reached from this machine. */
+function reachable(host: string): string {
+  if (host === '0.0.0.0' || host === '::') return LOOPBACK;
+  return host.includes(':') ? `[${host}]` : host;
 }
 
 async function untilHealthy(url: string, signal: AbortSignal): Promise<void> {

@@ -173,9 +173,6 @@ export type EventBody =
       model_usage: SpanUsage;
     });
 
-/** The `type` of an event. */
-export type EventType = EventBody['type'];
-
 /** An event as the API answers it. */
 export type WireEvent = EventBody & { processed_at: string | null };
 
