@@ -101,6 +101,12 @@ export interface Entry {
 /** Who wrote a carrier. Only clients' events can be repeated, so only theirs are de-duplicated. */
 export type Author = 'client' | 'server';
 
+/**
+ * How many client events back a repeated write is recognised. Repeats come within seconds; the loop and the
+ * projection must forget alike, or they would disagree about what is in the log.
+ */
+export const REMEMBERED_IDS = 1000;
+
 const QUEUED_TYPES: ReadonlySet<string> = new Set([
   'user.message',
   'user.interrupt',
@@ -154,6 +160,8 @@ export function createProjection(): Projection {
     if (author === 'client') {
       if (clientIds.has(event.id)) return undefined;
       clientIds.add(event.id);
+      const [oldest] = clientIds;
+      if (clientIds.size > REMEMBERED_IDS && oldest !== undefined) clientIds.delete(oldest);
     }
     const processedAt = author === 'client' && isQueuedType(event.type) ? null : formatMicros(lastUs);
     return { ...rest, event: { ...event, processed_at: processedAt } };

@@ -6,7 +6,15 @@
  * results), so client events only touch fields of their own: folding a client event before or after a server
  * event gives the same state.
  */
-import type { Draft, Extra, HiddenBody, ModelFailure, ModelOutcome, SessionPolicy } from '../log.ts';
+import {
+  REMEMBERED_IDS,
+  type Draft,
+  type Extra,
+  type HiddenBody,
+  type ModelFailure,
+  type ModelOutcome,
+  type SessionPolicy,
+} from '../log.ts';
 import type { EventBody, SpanUsage, StopDetails, StopReason } from '../wire/event.ts';
 
 /** A tool call of the last answer. */
@@ -80,7 +88,7 @@ export interface LoopState {
   readonly inFlight: InFlight;
   readonly totals: Totals;
   readonly runningSinceMs: number | null;
-  /** Ids of client events seen, so that a repeated write changes nothing. */
+  /** Ids of the last client events, so that a repeated write changes nothing. */
   readonly seen: readonly string[];
 }
 
@@ -204,7 +212,10 @@ function foldEvent(state: LoopState, draft: Exclude<Draft, { processed: string }
   const { event } = draft;
   if (event.type.startsWith('user.')) {
     if (state.seen.includes(event.id)) return state;
-    return foldClient({ ...state, seen: [...state.seen, event.id] }, event as EventBody);
+    return foldClient(
+      { ...state, seen: [...state.seen.slice(1 - REMEMBERED_IDS), event.id] },
+      event as EventBody,
+    );
   }
   if (event.type.startsWith('x.')) return foldHidden(state, event as HiddenBody);
   return foldServer(state, event as EventBody, draft.extra, nowMs);

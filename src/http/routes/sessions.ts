@@ -2,7 +2,7 @@
 import { newId } from '../../id.ts';
 import type { Draft } from '../../log.ts';
 import type { SessionRow } from '../../records.ts';
-import type { Sessions, SessionView } from '../../session.ts';
+import { SessionGoneError, type Sessions, type SessionView } from '../../session.ts';
 import { initialEventParams } from '../../wire/event-params.ts';
 import { invalidRequest } from '../../wire/error.ts';
 import { mergeMetadata, sameJson } from '../../wire/fields.ts';
@@ -151,21 +151,25 @@ async function collect(
     if (backwards) kept.unshift(...fresh);
     else kept.push(...fresh);
     const edge = backwards ? rows.at(0) : rows.at(-1);
-    if (kept.length > request.limit || !more || !edge) {
-      const surplus = kept.length > request.limit;
+    // With a filter, only a row too many proves that a page follows: an empty page would have no way back.
+    const surplus = kept.length > request.limit;
+    const isFull = statuses === undefined && kept.length === request.limit;
+    if (surplus || isFull || !more || !edge) {
       return {
         rows: backwards ? kept.slice(-request.limit) : kept.slice(0, request.limit),
-        more: surplus || (more && kept.length === request.limit),
+        more: surplus || more,
       };
     }
-    if (kept.length === request.limit) return { rows: kept, more };
     cursor = { direction: backwards ? 'prev' : 'next', key: [edge.row.createdAt, edge.row.id] };
   }
 }
 
 async function readSession(sessions: Sessions, row: SessionRow): Promise<Found> {
-  // A session that is deleted while the list is made is left out of it.
-  const view = await sessions.getSession(row.id).catch(() => undefined);
+  // A session that is deleted while the list is made is left out of it; what cannot be read now is no reason to hide one.
+  const view = await sessions.getSession(row.id).catch((error: unknown) => {
+    if (error instanceof SessionGoneError) return undefined;
+    throw error;
+  });
   return { row, session: view && toSession(row, view, Date.now()) };
 }
 
