@@ -93,6 +93,9 @@ export class BatchTooLargeError extends Error {
   override readonly name = 'BatchTooLargeError';
 }
 
+/** The most events that may wait to be taken up; a batch of more can never be written. */
+export const MOST_QUEUED = 500;
+
 /** Too much is waiting to be taken up; try again later. */
 export class SessionBusyError extends Error {
   override readonly name = 'SessionBusyError';

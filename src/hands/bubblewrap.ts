@@ -1,6 +1,7 @@
 /**
  * Hands in bubblewrap: namespaces made by an unprivileged program, no daemon. A hand is a folder below
- * `<data dir>/hands` and the processes that see it as their world. They outlive the worker.
+ * `<data dir>/hands` and the processes that see it as their world. They outlive the worker, and the folder outlives
+ * them when they are suspended.
  *
  * There is no network in these hands, whatever the spec asks for: the only one to give is the host's own, where
  * services listen on the loopback that trust whoever reaches them. Nor is there a limit on memory and disk: use
@@ -16,13 +17,15 @@ import {
   fromId,
   launch,
   listAll,
+  reach,
   remove,
   removeOthers,
+  resumeAny,
+  suspendAll,
   toHome,
   type Making,
 } from './bubblewrap/generations.ts';
 import { inspectHost } from './bubblewrap/host.ts';
-import { openSocket } from './bubblewrap/sandbox.ts';
 import { createLink, type Link } from './link.ts';
 import { findPayload, installPayload } from './payload.ts';
 import type { ListableHands } from './reap.ts';
@@ -62,7 +65,7 @@ export function createBubblewrapHands(options: BubblewrapOptions): ListableHands
     if (known !== undefined) return known;
     const generation = fromId(root, id);
     if (generation === undefined) throw new HandGoneError(`there is no sandbox ${JSON.stringify(id)}`);
-    const open = (): ReturnType<typeof openSocket> => openSocket(generation.folder);
+    const open = (): ReturnType<typeof reach> => reach(making, generation);
     const link = createLink({ open, findCauseOfDeath: () => findCauseOfDeath(generation) });
     links.set(id, link);
     return link;
@@ -77,7 +80,8 @@ export function createBubblewrapHands(options: BubblewrapOptions): ListableHands
         signal.throwIfAborted();
         const living = await findLiving(home);
         if (living !== undefined) return { id: living.id, kind: KIND };
-        const fresh = await launch(await making(), home, key);
+        const isResumed = await resumeAny(making, home);
+        const fresh = isResumed ? undefined : await launch(await making(), home, key);
         if (fresh !== undefined) {
           await removeOthers(home, fresh);
           return { id: fresh.id, kind: KIND };
@@ -106,6 +110,7 @@ export function createBubblewrapHands(options: BubblewrapOptions): ListableHands
     async list() {
       return (await listAll(root)).map(({ id, key }) => ({ hand: { id, kind: KIND }, key }));
     },
+    suspendAll: (signal) => suspendAll(root, signal),
   };
 }
 

@@ -6,6 +6,7 @@ import { createDockerHands } from './docker.ts';
 import { ensureSandboxImage } from './docker/image.ts';
 import type { CallContext, HandRef, HandSpec } from '../hands.ts';
 import type { ListableHands } from './reap.ts';
+import { noteDockerHands } from './suspend.ts';
 
 /** What the choice depends on. */
 export interface HandsSettings {
@@ -68,10 +69,14 @@ function dockerHands(docker: Dockerode, settings: HandsSettings, log: (line: str
 
   return {
     kind: 'docker',
-    provision: async (key: string, spec: HandSpec, context: CallContext): Promise<HandRef> =>
-      (await hands()).provision(key, spec, context),
+    async provision(key: string, spec: HandSpec, context: CallContext): Promise<HandRef> {
+      const made = await hands();
+      await noteDockerHands(dataDir);
+      return made.provision(key, spec, context);
+    },
     execute: async (hand, call, context) => (await hands()).execute(hand, call, context),
     release: async (hand) => (await hands()).release(hand),
     list: async () => (await hands()).list(),
+    suspendAll: async (signal) => (await hands()).suspendAll(signal),
   };
 }

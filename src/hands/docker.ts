@@ -5,10 +5,11 @@
  * than its loopback. `none` gives it nothing but a loopback of its own.
  */
 import Dockerode from 'dockerode';
+import type { Duplex } from 'node:stream';
 import { HandGoneError, type HandSpec } from '../hands.ts';
 import {
   LABEL,
-  findCauseOfDeath,
+  explain,
   toContainerName,
   toCreateOptions,
   toMessage,
@@ -16,6 +17,7 @@ import {
   type Limits,
 } from './docker/container.ts';
 import { openRelay } from './docker/relay.ts';
+import { isSuspended, suspend } from './docker/suspension.ts';
 import { createLink, type Link } from './link.ts';
 import type { ListableHands } from './reap.ts';
 
@@ -33,6 +35,7 @@ const KIND = 'docker';
 const DEFAULT_LIMITS: Limits = { memoryBytes: 8 * 2 ** 30, cpus: 2, processes: 1024 };
 /** Each round takes away one obstacle: a dead container in the place, or another worker at the same work. */
 const MAX_ROUNDS = 8;
+const ANSWER_PATIENCE_MS = 10_000;
 
 /** Makes the port over a Docker daemon; any number of processes may share one. */
 export function createDockerHands(options: DockerOptions): ListableHands {
@@ -44,7 +47,7 @@ export function createDockerHands(options: DockerOptions): ListableHands {
     const known = links.get(id);
     if (known !== undefined) return known;
     const link = createLink({
-      open: () => openRelay(docker, id),
+      open: () => reach(docker, id),
       findCauseOfDeath: () => findCauseOfDeath(docker, id),
     });
     links.set(id, link);
@@ -103,6 +106,13 @@ export function createDockerHands(options: DockerOptions): ListableHands {
       const found = await docker.listContainers({ all: true, filters });
       return found.map(({ Id, Labels }) => ({ hand: { id: Id, kind: KIND }, key: Labels[LABEL.key] ?? '' }));
     },
+    async suspendAll(abortSignal) {
+      const filters = { label: [`${LABEL.owner}=${owner}`] };
+      const running = await docker.listContainers({ filters, abortSignal });
+      const ends = await Promise.allSettled(running.map(({ Id }) => suspend(docker, Id, abortSignal)));
+      const failed = ends.flatMap((end) => (end.status === 'rejected' ? [toMessage(end.reason)] : []));
+      if (failed.length > 0) throw new Error(failed.join('; '));
+    },
   };
 }
 
@@ -140,10 +150,37 @@ async function adopt(docker: Dockerode, name: string): Promise<string | undefine
   if (info === undefined) return undefined;
   const { Id: id, State: state } = info;
   if (state.Paused) await docker.getContainer(id).unpause();
-  if (state.Running || state.Status === 'created') return id;
+  if (state.Running || state.Status === 'created' || (await isSuspended(docker, info))) return id;
   // By id, not by name: another worker may have put a new one in the place already.
   await remove(docker, id);
   return undefined;
+}
+
+/** Opens a line to a container's runner. One that is suspended is started again for it. */
+async function reach(docker: Dockerode, id: string): Promise<Duplex> {
+  try {
+    return await openRelay(docker, id);
+  } catch (error) {
+    const container = docker.getContainer(id);
+    // 409: it does not run.
+    if (toStatus(error) !== 409 || !(await isSuspended(docker, await container.inspect()))) throw error;
+    await container.start();
+    return openRelay(docker, id);
+  }
+}
+
+/** Says why a container's hand is dead; undefined while it lives, or is suspended. */
+async function findCauseOfDeath(docker: Dockerode, id: string): Promise<string | undefined> {
+  try {
+    const info = await docker
+      .getContainer(id)
+      .inspect({ abortSignal: AbortSignal.timeout(ANSWER_PATIENCE_MS) });
+    const cause = explain(info);
+    return cause !== undefined && (await isSuspended(docker, info)) ? undefined : cause;
+  } catch (error) {
+    if (toStatus(error) === 404) return 'The sandbox no longer exists: its container was removed.';
+    return `The sandbox is out of reach: the Docker daemon does not answer (${toMessage(error)}).`;
+  }
 }
 
 /** False when the container has vanished meanwhile. */

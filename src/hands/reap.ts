@@ -1,4 +1,7 @@
-/** Finding hands that nobody needs any more: a session that is over, a worker that died while releasing. */
+/**
+ * Hands as a whole: which there are. Needed to find those that nobody needs any more (a session that is over, a worker
+ * that died while releasing), and to stop all of them with the server.
+ */
 import type { HandRef, Hands } from '../hands.ts';
 
 /** A hand that exists, dead or alive, and the key that it was provisioned under. */
@@ -7,9 +10,15 @@ export interface HandRecord {
   readonly key: string;
 }
 
-/** Hands of a kind that can say which there are. */
+/** Hands of a kind that can say which there are, suspended ones too. */
 export interface ListableHands extends Hands {
   list(): Promise<readonly HandRecord[]>;
+  /**
+   * Stops the processes of all hands; their files stay. The next `execute` or `provision` starts such a hand again
+   * under the same reference, with a fresh shell; what ran in it has an unknown outcome. No worker may be at work.
+   * Rejects when not all could be suspended, or the signal aborts; those that were are suspended all the same.
+   */
+  suspendAll(signal: AbortSignal): Promise<void>;
 }
 
 /**

@@ -19,7 +19,11 @@ export interface PageRequest extends ListIdentity {
   readonly page?: string | undefined;
   /** Bounds of the first value of the key. A cursor outside them is refused: it belongs to other filters. */
   readonly within?: TimeBounds | undefined;
+  /** What a key of this list is made of: a time and an id, unless said otherwise. */
+  readonly key?: readonly ('string' | 'number')[];
 }
+
+const TIME_AND_ID = ['string', 'string'] as const;
 
 /** Filters by time, as `created_at[…]` gives them. */
 interface TimeBounds {
@@ -42,9 +46,12 @@ const token = z.strictObject({
 
 /** What to ask the store for. Throws 400 for a cursor that is damaged or belongs elsewhere. */
 export function toSliceRequest(request: PageRequest): SliceRequest {
-  const { order, limit, page, within } = request;
+  const { order, limit, page, within, key: shape = TIME_AND_ID } = request;
   if (page === undefined) return { order, limit };
   const cursor = decodeCursor(page, request);
+  if (cursor.key.length !== shape.length || cursor.key.some((part, index) => typeof part !== shape[index])) {
+    throw invalidRequest('page: not a valid cursor of this list');
+  }
   if (within !== undefined && !isWithin(cursor.key[0], within)) {
     throw invalidRequest('page: the cursor lies outside the created_at filters');
   }

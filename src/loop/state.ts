@@ -278,6 +278,11 @@ function foldServer(state: LoopState, event: EventBody, extra: Extra | undefined
     }
     case 'session.status_terminated':
       return { ...rest(state, nowMs), status: 'terminated' };
+    case 'session.usage': {
+      // What has been told stands: readers fold by the carriers' times, which are not the interpreter's.
+      const told = Math.round(event.usage.active_seconds * 1000);
+      return { ...state, runningSinceMs: null, totals: { ...state.totals, activeMs: told } };
+    }
     case 'session.updated':
       return { ...state, mcpServers: extra?.mcpServers ?? state.mcpServers };
     case 'session.error':

@@ -12,6 +12,7 @@ import {
 import type { Blobs } from '../blobs.ts';
 import type { Draft, Entry } from '../log.ts';
 import {
+  MOST_QUEUED,
   SessionBusyError,
   SessionGoneError,
   SessionStoppedError,
@@ -44,7 +45,6 @@ export interface TemporalSessionsDeps {
 
 const VISIBLE_WITHIN_MS = 2000;
 const CLOSED_WITHIN_MS = 5000;
-const MOST_QUEUED = 500;
 
 /** Makes the sessions port on a Temporal client. */
 export function createTemporalSessions({ client, blobs, taskQueue }: TemporalSessionsDeps): Sessions {
@@ -78,8 +78,11 @@ export function createTemporalSessions({ client, blobs, taskQueue }: TemporalSes
     async emitEvent(id, drafts) {
       const reader = readerOf(id);
       const from = reader.entries.length;
-      if ((reader.view?.loop.queue.length ?? 0) + drafts.length > MOST_QUEUED) {
-        throw new SessionBusyError(`more than ${MOST_QUEUED} events are waiting to be taken up`);
+      const waiting = drafts.filter(
+        (draft) => 'event' in draft && draft.event.type === 'user.message',
+      ).length;
+      if (waiting > 0 && (reader.view?.loop.queue.length ?? 0) + waiting > MOST_QUEUED) {
+        throw new SessionBusyError(`more than ${MOST_QUEUED} messages are waiting to be taken up`);
       }
       const packed = await packFor(id, drafts);
       try {

@@ -10,6 +10,7 @@ import { busAddress, makeFolders, takeDataDir, type Folders } from './data-dir.t
 import { stopLeftovers } from './pid-file.ts';
 import { createRoles, roleMark, type RoleSettings, type StartRole } from './roles.ts';
 import { ensureSecretFile } from './secret-file.ts';
+import { createSandboxEnd } from './sandboxes.ts';
 
 /** How to start a server, besides its configuration. */
 export interface StartOptions {
@@ -50,7 +51,7 @@ const LOOPBACK = '127.0.0.1';
  * @throws when one of them cannot be started, or another server has the data dir; nothing is left running then
  */
 export async function startServer(config: Config, options: StartOptions): Promise<RunningServer> {
-  // Taken down in reverse: API, workers, proxy, model, Temporal, the data dir.
+  // Taken down in reverse: API, workers, sandboxes, proxy, model, Temporal, the data dir.
   const held = new AsyncDisposableStack();
   try {
     const url = await startAll(config, options, held);
@@ -76,7 +77,11 @@ async function startAll(config: Config, options: StartOptions, held: AsyncDispos
     startRole: createRoles({ ...options, dataDir, places, held }),
   };
   const temporal = await provideTemporal(start);
+  // Begun when the workers have ended, and waited for when proxy and model have, too.
+  const sandboxEnd = createSandboxEnd(dataDir, options.log);
+  held.defer(async () => await sandboxEnd.done());
   const proxy = await startProxy(start);
+  held.defer(() => sandboxEnd.begin());
   const shared = { ...temporal, ...proxy, DROVER_BUS: await busAddress(folders, held) };
   await start.startRole('worker', workerNames(config.workers), () => ({
     ...shared,

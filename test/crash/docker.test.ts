@@ -5,6 +5,7 @@ import { ensureDockerd } from '../../scripts/dockerd.ts';
 import { createDockerHands } from '../../src/hands/docker.ts';
 import {
   bash,
+  checkList,
   checkSession,
   isIdle,
   makeSession,
@@ -115,5 +116,22 @@ describe.skipIf(problem !== undefined)('Docker hands', () => {
     const second = await turn(server, session, watched, script(bash('ls; echo again'), { say: 'ok' }));
     expect(toolResults(second)).toEqual([{ text: 'again', isError: false }]);
     watched.close();
+  });
+
+  it('are stopped with the server and started again with their files when they are needed', async () => {
+    const session = await makeSession(server);
+    const before = await watch(server, session);
+    await turn(server, session, before, script(bash('echo kept > f; sleep 300 &'), { say: 'ok' }));
+    const filters = { label: [`drover.owner=${dataDir}`] };
+    expect(await docker.listContainers({ filters })).not.toEqual([]);
+    await server.stop();
+    before.close();
+    expect(await docker.listContainers({ filters })).toEqual([]);
+    server = await startCrashServer(dataDir, { DROVER_SANDBOX: 'docker' });
+    const after = await watch(server, session);
+    const second = await turn(server, session, after, script(bash('pwd; cat f'), { say: 'ok' }));
+    expect(toolResults(second)).toEqual([{ text: '/workspace\nkept', isError: false }]);
+    await checkList(server, session);
+    after.close();
   });
 });

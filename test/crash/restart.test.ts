@@ -16,8 +16,17 @@ import {
   watch,
 } from '../support/crash-client.ts';
 import { commandStarted } from '../support/crash-hand.ts';
-import { cleanUp, makeDataDir, startCrashServer, type CrashServer } from '../support/crash-server.ts';
+import {
+  cleanUp,
+  makeDataDir,
+  processesOf,
+  startCrashServer,
+  type CrashServer,
+} from '../support/crash-server.ts';
 import { eventually } from '../support/process.ts';
+
+/** What a command in a sandbox calls itself, so that it is found from outside. */
+const MARKED = `drover-crash-command-${process.pid}`;
 
 let dataDir: string;
 let server: CrashServer;
@@ -31,12 +40,34 @@ async function freePort(): Promise<string> {
   return String(api);
 }
 
-const ENDS = {
-  'SIGTERM, in order': (running: CrashServer) => running.stop(),
-  'SIGKILL, all at once': (running: CrashServer) => running.killAll(),
+interface End {
+  readonly end: (running: CrashServer) => Promise<void>;
+  /** A command that is under way at that moment. It makes the file f, with a line for each time that it runs. */
+  readonly command: string;
+  /** What becomes of it. */
+  readonly result: { readonly text: unknown; readonly isError: boolean };
+}
+
+const ENDS: Readonly<Record<string, End>> = {
+  'SIGTERM, in order': {
+    async end(running) {
+      await eventually('the command to run', async () => (await processesOf(MARKED)).length > 0);
+      await running.stop();
+      // Sandboxes name the data dir, too: each is a tree below a process that does.
+      expect(await processesOf(dataDir)).toEqual([]);
+      expect(await processesOf(MARKED)).toEqual([]);
+    },
+    command: `echo x >> f; (exec -a ${MARKED} sleep 300)`,
+    result: { text: expect.stringContaining('The outcome of this bash call is unknown'), isError: true },
+  },
+  'SIGKILL, all at once': {
+    end: (running) => running.killAll(),
+    command: 'echo x >> f; sleep 5; wc -l < f',
+    result: { text: '1', isError: false },
+  },
 };
 
-describe.each(Object.entries(ENDS))('a server that ends by %s', (_name, end) => {
+describe.each(Object.entries(ENDS))('a server that ends by %s', (_name, { end, command, result }) => {
   it('goes on where it was: in a tool call and in a model call', async () => {
     dataDir = await makeDataDir();
     const env = { PORT: await freePort() };
@@ -44,11 +75,7 @@ describe.each(Object.entries(ENDS))('a server that ends by %s', (_name, end) => 
     const [tooling, thinking] = [await makeSession(server), await makeSession(server)];
     const watched = await watch(server, thinking);
     await turn(server, thinking, watched, script({ say: 'before' }));
-    await say(
-      server,
-      tooling,
-      script(bash('echo x >> f; sleep 5; wc -l < f'), { say: 'it said {{result}}' }),
-    );
+    await say(server, tooling, script(bash(command), { say: 'it said {{result}}' }));
     await commandStarted(dataDir, tooling, 'f');
     const from = watched.seen.length;
     await say(server, thinking, script({ say: 'a b c d e f g h i j k l', chunkChars: 2, chunkDelayMs: 400 }));
@@ -76,7 +103,7 @@ describe.each(Object.entries(ENDS))('a server that ends by %s', (_name, end) => 
     }
     measured('start on a data dir with turns under way, to the end of all', Date.now() - startedMs);
     const results = toolResults(await listAll(server.api, tooling));
-    expect(results).toEqual([{ text: '1', isError: false }]);
+    expect(results).toEqual([result]);
     const again = await watch(server, tooling);
     const more = await turn(server, tooling, again, script(bash('wc -l < f'), { say: 'ok' }));
     expect(toolResults(more)).toEqual([{ text: '1', isError: false }]);

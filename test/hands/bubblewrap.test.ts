@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { mkdtemp, readFile, rm, symlink, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -5,8 +6,11 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { HandGoneError, type HandRef } from '../../src/hands.ts';
 import { createBubblewrapHands } from '../../src/hands/bubblewrap.ts';
 import { findBubblewrapProblem } from '../../src/hands/bubblewrap/host.ts';
+import { noteSuspension } from '../../src/hands/bubblewrap/sandbox.ts';
+import type { ListableHands } from '../../src/hands/reap.ts';
+import { processesOf } from '../support/crash-server.ts';
 import { testHands } from './contract.ts';
-import { bash, call, never, text, until } from './support.ts';
+import { bash, call, never, startCaller, text, until } from './support.ts';
 
 const problem = await findBubblewrapProblem();
 if (problem !== undefined) console.warn(`\nSKIPPED: all tests of bubblewrap hands, because ${problem}\n`);
@@ -20,6 +24,16 @@ const dataDir = join(
 );
 const folderOf = (id: string): string => join(dataDir, 'hands', id.replace('-', '/'));
 
+async function untilListed(hands: ListableHands, key: string): Promise<HandRef> {
+  let found: HandRef | undefined;
+  await until(`a hand ${key}`, async () => {
+    found = (await hands.list()).find((record) => record.key === key)?.hand;
+    return found !== undefined;
+  });
+  if (found === undefined) throw new Error('unreachable');
+  return found;
+}
+
 afterAll(() => rm(temporary, { recursive: true, force: true }));
 
 describe.skipIf(problem !== undefined)('bubblewrap hands', () => {
@@ -27,9 +41,38 @@ describe.skipIf(problem !== undefined)('bubblewrap hands', () => {
     recipe: { kind: 'bubblewrap', dataDir },
     kill: async ({ id }) => {
       const status = await readFile(join(folderOf(id), 'status'), 'utf8');
-      process.kill(Number(/"child-pid": *(\d+)/.exec(status)?.[1]), 'SIGKILL');
+      const lives = [...status.matchAll(/"child-pid": *(\d+)/g)];
+      process.kill(Number(lives.at(-1)?.[1]), 'SIGKILL');
     },
+    processes: async ({ id }) => (await processesOf(folderOf(id))).concat(await processesOf(id)),
   }));
+
+  it('are suspended even while they are only starting, and then do not count as made', async () => {
+    const hands = createBubblewrapHands({ dataDir, nodePath: process.execPath });
+    const maker = startCaller({ kind: 'bubblewrap', dataDir }, { do: 'provision', key: 'early' });
+    const ended = once(maker, 'close');
+    const early = await untilListed(hands, 'early');
+    await until('a process', async () => (await processesOf(early.id)).length > 0);
+    maker.kill('SIGKILL');
+    await ended;
+    await hands.suspendAll(AbortSignal.timeout(5_000));
+    expect(await processesOf(early.id)).toEqual([]);
+    const made = await hands.provision('early', { network: 'none' }, never);
+    expect(text(await bash(hands, made, 'echo here'))).toBe('here');
+    expect((await hands.list()).filter(({ key }) => key === 'early')).toHaveLength(1);
+    await hands.release(made);
+  });
+
+  it('live on where a suspension was noted and not carried out', async () => {
+    const hands = createBubblewrapHands({ dataDir, nodePath: process.execPath });
+    const hand = await hands.provision('noted', { network: 'none' }, never);
+    await bash(hands, hand, 'cd /tmp');
+    await noteSuspension(folderOf(hand.id), `drover-hand-${hand.id}`);
+    const later = createBubblewrapHands({ dataDir, nodePath: process.execPath });
+    expect(text(await bash(later, hand, 'pwd'))).toBe('/tmp');
+    expect(await later.provision('noted', { network: 'none' }, never)).toEqual(hand);
+    await hands.release(hand);
+  });
 
   it('leave nothing on the disk when they are released', async () => {
     const hands = createBubblewrapHands({ dataDir, nodePath: process.execPath });

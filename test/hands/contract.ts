@@ -4,14 +4,16 @@ import { createServer, type AddressInfo } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { HandGoneError, type HandRef, type ToolOutcome } from '../../src/hands.ts';
 import { reapHands, type ListableHands } from '../../src/hands/reap.ts';
-import { fromRecipe, type Recipe } from './caller.ts';
-import { bash, call, freshId, never, run, startCaller, text, untilFile } from './support.ts';
+import { fromRecipe, type Recipe, type Task } from './caller.ts';
+import { bash, call, freshId, never, run, startCaller, text, until, untilFile } from './support.ts';
 
 /** A kind of hands under test. */
 export interface HandsUnderTest {
   readonly recipe: Recipe;
   /** Ends a hand as a power failure would: everything in it at once, from outside. */
   readonly kill: (hand: HandRef) => Promise<void>;
+  /** What the host knows to run for a hand. */
+  readonly processes: (hand: HandRef) => Promise<readonly string[]>;
 }
 
 /** A death must be noticed in less than this, which is less than any timeout that would notice it by itself. */
@@ -464,6 +466,109 @@ export function testHands(setUp: () => Promise<HandsUnderTest>): void {
     it('of another kind is refused as gone, and left alone when released', async () => {
       await hands.release({ ...hand, kind: 'other' });
       await expect(bash(hands, { ...hand, kind: 'other' }, 'true')).rejects.toBeInstanceOf(HandGoneError);
+    });
+  });
+
+  describe('a suspended hand', () => {
+    const suspendAll = (): Promise<void> => hands.suspendAll(AbortSignal.timeout(PROMPTLY_MS));
+
+    it('keeps its files and its reference, but not its shell', async () => {
+      const made = await provision('sleeper');
+      await bash(hands, made, 'mkdir deep && cd deep && export COLOUR=blue && echo kept > f');
+      await run(hands, made, 'write', { file_path: '/mnt/session/outputs/o', content: 'kept too' });
+      expect(await kind.processes(made)).not.toEqual([]);
+      await suspendAll();
+      expect(await kind.processes(made)).toEqual([]);
+      expect((await hands.list()).filter(({ key }) => key === 'sleeper')).toEqual([
+        { hand: made, key: 'sleeper' },
+      ]);
+      expect(text(await bash(hands, made, 'pwd; echo "[$COLOUR]"'))).toBe('/workspace\n[]');
+      expect(text(await bash(hands, made, 'cat deep/f /mnt/session/outputs/o'))).toBe('kept\nkept too');
+      expect(await provision('sleeper')).toEqual(made);
+    });
+
+    it('comes back when it is provisioned again, time after time', async () => {
+      const made = await provision('dozer');
+      for (const round of ['x', 'xx', 'xxx']) {
+        await bash(hands, made, 'printf x >> f');
+        await suspendAll();
+        await suspendAll();
+        expect(await provision('dozer')).toEqual(made);
+        expect(text(await bash(hands, made, 'cat f'))).toBe(round);
+      }
+    });
+
+    it('says of a call that was running that its outcome is unknown, and does not run it again', async () => {
+      const made = await provision('interrupted');
+      const one = { id: freshId(), name: 'bash', input: { command: 'echo x >> f; sleep 300' } };
+      const ended = { id: freshId(), name: 'bash', input: { command: 'echo done' } };
+      await hands.execute(made, ended, never);
+      const first = startCaller(kind.recipe, { do: 'execute', hand: made, call: one });
+      const firstEnded = once(first, 'close');
+      await untilFile(hands, made, 'f');
+      first.kill('SIGKILL');
+      await firstEnded;
+      await suspendAll();
+      for (let round = 0; round < 2; round += 1) {
+        const outcome = await hands.execute(made, one, never);
+        expect(outcome.isError).toBe(true);
+        expect(text(outcome)).toContain('The outcome of this bash call is unknown');
+      }
+      expect(text(await hands.execute(made, ended, never))).toBe('done');
+      expect(text(await bash(hands, made, 'cat f'))).toBe('x');
+    });
+
+    it('is one sandbox when several processes resume it at once', async () => {
+      const made = await provision('wanted');
+      await bash(hands, made, 'echo kept > f');
+      await suspendAll();
+      const task = (command: string): Task => ({
+        do: 'execute',
+        hand: made,
+        call: { id: freshId(), name: 'bash', input: { command } },
+      });
+      const [one, two, three, again] = await Promise.all([
+        call<ToolOutcome>(kind.recipe, task('cat f; readlink /proc/self/ns/pid')),
+        call<ToolOutcome>(kind.recipe, task('cat f; readlink /proc/self/ns/pid')),
+        bash(hands, made, 'cat f; readlink /proc/self/ns/pid'),
+        call<HandRef>(kind.recipe, { do: 'provision', key: 'wanted' }),
+      ]);
+      expect(text(one)).toMatch(/^kept\n/);
+      expect([text(two), text(three)]).toEqual([text(one), text(one)]);
+      expect(again).toEqual(made);
+      expect((await hands.list()).filter(({ key }) => key === 'wanted')).toHaveLength(1);
+    });
+
+    it('that dies after it was resumed is gone like any other', async () => {
+      const made = await provision('unlucky');
+      await suspendAll();
+      await bash(hands, made, 'true');
+      await kind.kill(made);
+      await expect(bash(hands, made, 'true')).rejects.toBeInstanceOf(HandGoneError);
+      expect((await provision('unlucky')).id).not.toBe(made.id);
+    });
+
+    it('is not what a hand is that was dead before', async () => {
+      const made = await provision('dead');
+      await kind.kill(made);
+      await until('its end', async () => (await kind.processes(made)).length === 0);
+      await suspendAll();
+      await expect(bash(hands, made, 'true')).rejects.toBeInstanceOf(HandGoneError);
+      expect((await provision('dead')).id).not.toBe(made.id);
+    });
+
+    it('is freed by a release, and by the reaper', async () => {
+      const [released, reaped] = [await provision('released'), await provision('reaped')];
+      await suspendAll();
+      await hands.release(released);
+      await expect(bash(hands, released, 'true')).rejects.toBeInstanceOf(HandGoneError);
+      expect(await reapHands(hands, ({ key }) => key !== 'reaped')).toEqual([
+        { hand: reaped, key: 'reaped' },
+      ]);
+      await expect(bash(hands, reaped, 'true')).rejects.toBeInstanceOf(HandGoneError);
+      const keys = (await hands.list()).map(({ key }) => key);
+      expect(keys).not.toContain('released');
+      expect(keys).not.toContain('reaped');
     });
   });
 }

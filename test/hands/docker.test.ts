@@ -32,6 +32,10 @@ describe.skipIf(problem !== undefined)('docker hands', () => {
   testHands(async () => ({
     recipe: { kind: 'docker', image, owner },
     kill: async ({ id }) => docker.getContainer(id).kill(),
+    processes: async ({ id }) => {
+      const { State } = await docker.getContainer(id).inspect();
+      return State.Running ? [String(State.Pid)] : [];
+    },
   }));
 
   it('go on when the line to them is cut', async () => {

@@ -98,7 +98,9 @@ describe('what Temporal shows of a session', () => {
     const live = await bed.live({ agent: agent.id, title });
     await live.send(message(script({ delayMs: 1500 }, { say: 'slow' })));
     await live.next('span.model_request_start');
-    expect((await histories.describe(live.id)).searchAttributes).toMatchObject({ SessionStatus: ['running'] });
+    expect((await histories.describe(live.id)).searchAttributes).toMatchObject({
+      SessionStatus: ['running'],
+    });
 
     await live.next('session.status_idle');
     const described = await histories.describe(live.id);

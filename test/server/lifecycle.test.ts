@@ -1,5 +1,6 @@
 /** Conformance checks 32 to 35: what becomes of a session that is updated, archived or deleted, and what it is made of. */
 import { BadRequestError, NotFoundError } from '@anthropic-ai/sdk';
+import type { BetaManagedAgentsAgentToolset20260401Params } from '@anthropic-ai/sdk/resources/beta/agents/agents';
 import { Client, WorkflowNotFoundError } from '@temporalio/client';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -28,11 +29,11 @@ const { client } = bed;
 const { agents, environments, sessions } = client.beta;
 
 const ENDLESS = { say: 'word '.repeat(100), chunkChars: 5, chunkDelayMs: 500 };
-const BASH_ONLY = {
+const BASH_ONLY: BetaManagedAgentsAgentToolset20260401Params = {
   ...TOOLSET,
   default_config: { enabled: false },
   configs: [{ name: 'bash', enabled: true }],
-} as const;
+};
 /** More than stays inline in a log entry (src/session/pack.ts). */
 const HEAVY = 'heavy '.repeat(8000);
 
@@ -49,12 +50,13 @@ async function makeIdle(live: Live): Promise<void> {
   await untilIdle(client, live.id);
 }
 
-/** Fails unless the call is refused with a 400 whose message has these words. */
-async function expectRefused(call: PromiseLike<unknown>, ...words: string[]): Promise<void> {
+/** Fails unless the call is refused with a 400 whose message has these words. Gives the message. */
+async function refusalOf(call: PromiseLike<unknown>, ...words: string[]): Promise<string> {
   const error = await failureOf(call);
   expect(error).toBeInstanceOf(BadRequestError);
   expect(error.type).toBe('invalid_request_error');
   for (const word of words) expect(error.message).toContain(word);
+  return error.message;
 }
 
 /** The files that the server keeps for a session. */
@@ -70,8 +72,8 @@ describe('archive', () => {
     const live = await bed.live();
     await makeBusy(live);
 
-    await expectRefused(sessions.archive(live.id), live.id, 'cannot be archived', 'running');
-    await expectRefused(sessions.delete(live.id), live.id, 'cannot be deleted', 'running');
+    await refusalOf(sessions.archive(live.id), live.id, 'cannot be archived', 'running');
+    await refusalOf(sessions.delete(live.id), live.id, 'cannot be deleted', 'running');
     expect(await live.read()).toMatchObject({ status: 'running', archived_at: null });
     await makeIdle(live);
     expect(only(await live.turn(script({ say: 'unharmed' })), 'agent.message').map(textOf)).toEqual([
@@ -99,9 +101,9 @@ describe('archive', () => {
     expect(after.at(-1)).toEqual(last);
     expect(await live.read()).toEqual(archived);
 
-    await expectRefused(live.send(message('hello?')), live.id, 'terminated');
-    await expectRefused(live.interrupt(), live.id, 'terminated');
-    await expectRefused(sessions.update(live.id, { title: 'too late' }), live.id, 'archived');
+    await refusalOf(live.send(message('hello?')), live.id, 'terminated');
+    await refusalOf(live.interrupt(), live.id, 'terminated');
+    await refusalOf(sessions.update(live.id, { title: 'too late' }), live.id, 'archived');
     expect(await live.list()).toEqual(after);
   });
 
@@ -206,7 +208,7 @@ describe('update', () => {
   it('check 34: title and metadata can change while the session runs, tools cannot', async () => {
     const live = await bed.live();
     await makeBusy(live);
-    await expectRefused(
+    await refusalOf(
       sessions.update(live.id, { title: 'x', agent: { tools: [BASH_ONLY] } }),
       'tools',
       'running',
@@ -246,18 +248,18 @@ describe('update', () => {
 
   it('check 34: what cannot be updated is refused, and nothing changes', async () => {
     const live = await bed.live();
-    const update = (body: object) => sessions.update(live.id, body as never);
-    const only = (field: string) =>
+    const update = (body: object) => sessions.update(live.id, body);
+    const measured = (field: string) =>
       `\`agent.${field}\`: only \`tools\` and \`mcp_servers\` are updatable. To change other fields, create a new session.`;
 
-    await expectRefused(update({ title: 'x', vault_ids: ['vlt_1'] }), 'vault_ids', 'reserved');
-    await expectRefused(update({ title: 'x', agent: { system: 'other' } }), only('system'));
-    await expectRefused(update({ title: 'x', agent: { skills: [] } }), only('skills'));
-    await expectRefused(update({ title: 'x', agent: { model: 'claude-opus-5' } }), 'agent.model');
-    await expectRefused(update({ title: 'x', environment_id: 'env_1' }), 'environment_id');
+    await refusalOf(update({ title: 'x', vault_ids: ['vlt_1'] }), 'vault_ids', 'reserved');
+    await refusalOf(update({ title: 'x', agent: { system: 'other' } }), measured('system'));
+    await refusalOf(update({ title: 'x', agent: { skills: [] } }), measured('skills'));
+    await refusalOf(update({ title: 'x', agent: { model: 'claude-opus-5' } }), 'agent.model');
+    await refusalOf(update({ title: 'x', environment_id: 'env_1' }), 'environment_id');
     const budget = await failureOf(update({ budget: { max_list_cost: { amount: '1', currency: 'USD' } } }));
     expect(budget.error).toMatchObject({ error: { details: { error_code: 'budget_create_only' } } });
-    await expectRefused(update({ metadata: { [`k${'x'.repeat(64)}`]: '1' } }), 'metadata');
+    await refusalOf(update({ metadata: { [`k${'x'.repeat(64)}`]: '1' } }), 'metadata');
     expect(await live.list()).toEqual([]);
     expect((await live.read()).title).toBeNull();
   });
@@ -309,10 +311,8 @@ describe('the agent of a session', () => {
       tools: [{ type: 'mcp_toolset', mcp_server_name: 'github' }],
       mcp_servers: [{ type: 'url', name: 'github', url: 'https://mcp.example.com/' }],
     });
-    await expectRefused(
-      bed.create({ agent: { type: 'agent_with_overrides', id, mcp_servers: [] } }),
-      'github',
-    );
+    const agent = { type: 'agent_with_overrides', id, mcp_servers: [] } as const;
+    expect(await refusalOf(bed.create({ agent: { ...agent, mcp_servers: [] } }))).toContain('github');
   });
 
   it('a session keeps its version when the agent moves on, and a new one gets the newest', async () => {
@@ -343,12 +343,8 @@ describe('the agent of a session', () => {
     const { id } = await bed.agent();
     const live = await bed.live({ agent: id });
     await agents.archive(id);
-    await expectRefused(bed.create({ agent: { type: 'agent', id, version: 1 } }), id, 'archived');
-    await expectRefused(
-      bed.create({ agent: { type: 'agent_with_overrides', id, system: 'x' } }),
-      id,
-      'archived',
-    );
+    await refusalOf(bed.create({ agent: { type: 'agent', id, version: 1 } }), id, 'archived');
+    await refusalOf(bed.create({ agent: { type: 'agent_with_overrides', id, system: 'x' } }), id, 'archived');
     expect((await sessions.update(live.id, { agent: { tools: [BASH_ONLY] } })).agent.tools).toHaveLength(1);
     expect(only(await live.turn(script({ say: 'going on' })), 'agent.message').map(textOf)).toEqual([
       'going on',
@@ -362,11 +358,11 @@ describe('what a session is made of', () => {
     const live = await bed.live({ environment_id: environment.id });
     expect((await environments.archive(environment.id)).archived_at).not.toBeNull();
 
-    await expectRefused(bed.create({ environment_id: environment.id }), environment.id, 'archived');
+    await refusalOf(bed.create({ environment_id: environment.id }), environment.id, 'archived');
     expect(only(await live.turn(script({ say: 'still here' })), 'agent.message').map(textOf)).toEqual([
       'still here',
     ]);
-    await expectRefused(environments.delete(environment.id), environment.id);
+    await refusalOf(environments.delete(environment.id), environment.id);
     await sessions.delete(live.id);
     expect(await environments.delete(environment.id)).toEqual({
       id: environment.id,
@@ -406,7 +402,7 @@ describe('what a session is made of', () => {
       [{ surprise: true }, 400, ['surprise', 'Extra inputs']],
     ];
     for (const [body, status, words] of refused) {
-      const error = await failureOf(bed.create({ agent: agent.id, ...body } as never));
+      const error = await failureOf(bed.create({ agent: agent.id, ...body }));
       expect(error.status, words[0]).toBe(status);
       for (const word of words) expect(error.message).toContain(word);
     }
@@ -425,11 +421,7 @@ describe('what a session is made of', () => {
     const live = await bed.live();
     const outcome = { type: 'user.define_outcome', description: 'x', rubric: { type: 'text', content: 'y' } };
     for (const event of [outcome, { type: 'system.message', content: [{ type: 'text', text: 'x' }] }]) {
-      await expectRefused(
-        live.send(event as never),
-        `Invalid ${event.type} event at events[0]`,
-        'not supported',
-      );
+      await refusalOf(live.send(event as never), `Invalid ${event.type} event at events[0]`, 'not supported');
     }
     expect(await live.list()).toEqual([]);
   });

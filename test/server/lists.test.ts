@@ -72,15 +72,23 @@ async function expectBothWays(params: SessionListParams, expected: readonly stri
   }
   const back = await walk({ ...params, page: prev_page ?? 'the last page has no way back' }, 'prev_page');
   expect([...flat(back.toReversed()), ...lastIds]).toEqual(expected);
-  expect(back.map(({ ids }) => ids)).toEqual(there.slice(0, -1).reverse().map(({ ids }) => ids));
+  expect(back.map(({ ids }) => ids)).toEqual(
+    there
+      .slice(0, -1)
+      .reverse()
+      .map(({ ids }) => ids),
+  );
   return there;
 }
 
-async function expectRefused(params: object, field: string): Promise<void> {
+/** What a list that must be refused was answered. */
+async function refusalOf(params: object, field: string): Promise<string> {
   const error = await failureOf(sessions.list({ agent_id: agentId, ...params }));
   expect(error).toBeInstanceOf(BadRequestError);
   expect(error.type).toBe('invalid_request_error');
-  expect(error.message).toContain(field);
+  const { message } = (error.error as { error: { message: string } }).error;
+  expect(message).toContain(field);
+  return message;
 }
 
 beforeAll(async () => {
@@ -98,7 +106,9 @@ describe('pages of sessions', () => {
   it.each(ORDERS)('%s: pages that come out even end without an empty one', async (order) => {
     const pages = await expectBothWays({ order, limit: 5, include_archived: true }, idsOf(made, order));
     expect(pages).toHaveLength(5);
-    expect(await expectBothWays({ order, limit: 25, include_archived: true }, idsOf(made, order))).toHaveLength(1);
+    expect(
+      await expectBothWays({ order, limit: 25, include_archived: true }, idsOf(made, order)),
+    ).toHaveLength(1);
   });
 
   it('newest come first unless told otherwise, and the client walks on by itself', async () => {
@@ -112,7 +122,9 @@ describe('pages of sessions', () => {
     const [first, second, third] = await walk({ limit: 10, include_archived: true }, 'next_page');
     const again = await pageOf({ limit: 10, include_archived: true, page: third?.prev_page ?? '' });
     expect(again.ids).toEqual(second?.ids);
-    expect((await pageOf({ limit: 10, include_archived: true, page: again.next_page ?? '' })).ids).toEqual(third?.ids);
+    expect((await pageOf({ limit: 10, include_archived: true, page: again.next_page ?? '' })).ids).toEqual(
+      third?.ids,
+    );
     const start = await pageOf({ limit: 10, include_archived: true, page: again.prev_page ?? '' });
     expect(start).toMatchObject({ ids: first?.ids, prev_page: null });
   });
@@ -133,7 +145,7 @@ describe('pages of sessions', () => {
     expect([...up.ids, ...flat(rest)]).toEqual(idsOf([...old, ...late]));
   });
 
-  it('a cursor holds when the session that it was made at is deleted, also beyond the end', async () => {
+  it('a cursor holds when the session that it was made at is deleted, also when nothing follows any more', async () => {
     const { id } = await bed.agent();
     const [a, b, c] = idsOf(await create(3, id));
     const params = { agent_id: id, limit: 2, order: 'asc' } as const;
@@ -141,8 +153,11 @@ describe('pages of sessions', () => {
     expect(first.ids).toEqual([a, b]);
     await sessions.delete(b ?? '');
     expect((await pageOf({ ...params, page: first.next_page ?? '' })).ids).toEqual([c]);
-    await sessions.delete(c ?? '');
-    expect(await pageOf({ ...params, page: first.next_page ?? '' })).toMatchObject({ ids: [], next_page: null });
+    await sessions.archive(c ?? '');
+    expect(await pageOf({ ...params, page: first.next_page ?? '' })).toMatchObject({
+      ids: [],
+      next_page: null,
+    });
     expect(await pageOf(params)).toEqual({ ids: [a], next_page: null, prev_page: null });
   });
 });
@@ -153,14 +168,14 @@ describe('cursors of sessions', () => {
     expect(next_page).not.toBeNull();
     const { next_page: own } = await pageOf({ limit: 1 });
     for (const page of ['nonsense', '%%%', 'eyJ2IjoxfQ', next_page ?? '', `${own}`.slice(0, -4)]) {
-      await expectRefused({ page }, 'page');
+      await refusalOf({ page }, 'page');
     }
   });
 
   it('a cursor keeps its order', async () => {
     const { next_page } = await pageOf({ limit: 2, order: 'asc' });
-    await expectRefused({ page: next_page, limit: 2, order: 'desc' }, 'order');
-    await expectRefused({ page: next_page, limit: 2 }, 'order');
+    await refusalOf({ page: next_page, limit: 2, order: 'desc' }, 'order');
+    await refusalOf({ page: next_page, limit: 2 }, 'order');
     expect((await pageOf({ page: next_page, limit: 2, order: 'asc' })).ids).toHaveLength(2);
   });
 
@@ -168,10 +183,10 @@ describe('cursors of sessions', () => {
     const middle = made[10]?.created_at ?? '';
     const { next_page } = await pageOf({ limit: 3, include_archived: true });
     expect((await pageOf({ page: next_page, limit: 3, agent_version: 2 })).ids).toEqual([]);
-    expect(await pageOf({ page: next_page, limit: 100, include_archived: true, 'created_at[gte]': middle })).toMatchObject(
-      { ids: idsOf(made.slice(10, COUNT - 3), 'desc'), next_page: null },
-    );
-    await expectRefused({ page: next_page, 'created_at[lt]': middle }, 'created_at');
+    expect(
+      await pageOf({ page: next_page, limit: 100, include_archived: true, 'created_at[gte]': middle }),
+    ).toMatchObject({ ids: idsOf(made.slice(10, COUNT - 3), 'desc'), next_page: null });
+    await refusalOf({ page: next_page, 'created_at[lt]': middle }, 'created_at');
   });
 });
 
@@ -179,7 +194,7 @@ describe('filters of sessions', () => {
   it('archived sessions show only when they are asked for', async () => {
     const open = made.filter((_, place) => !ARCHIVED.includes(place));
     for (const order of ORDERS) await expectBothWays({ order, limit: 7 }, idsOf(open, order));
-    await expectBothWays({ order: 'asc', limit: 20, include_archived: false }, idsOf(open));
+    expect((await pageOf({ order: 'asc', limit: 20, include_archived: false })).ids).toEqual(idsOf(open));
   });
 
   it.each(ORDERS)('%s: by status, whatever the limit, to the end and back', async (order) => {
@@ -192,8 +207,14 @@ describe('filters of sessions', () => {
       const idle = await expectBothWays({ ...params, statuses: ['idle'] }, idsOf(open, order));
       expect(idle).toHaveLength(Math.ceil(open.length / limit));
     }
-    await expectBothWays({ order, limit: 6, include_archived: true, statuses: ['idle', 'terminated'] }, idsOf(made, order));
-    await expectBothWays({ order, limit: 6, include_archived: true, statuses: ['running', 'rescheduling'] }, []);
+    await expectBothWays(
+      { order, limit: 6, include_archived: true, statuses: ['idle', 'terminated'] },
+      idsOf(made, order),
+    );
+    await expectBothWays(
+      { order, limit: 6, include_archived: true, statuses: ['running', 'rescheduling'] },
+      [],
+    );
     await expectBothWays({ order, limit: 6, statuses: ['terminated'] }, []);
   });
 
@@ -201,7 +222,10 @@ describe('filters of sessions', () => {
     const { id } = await bed.agent();
     const [idle] = await create(1, id);
     const endless = { say: 'word '.repeat(100), chunkChars: 5, chunkDelayMs: 500 };
-    const busy = await bed.create({ agent: id, initial_events: [message(script(...BEFORE, endless))] as never });
+    const busy = await bed.create({
+      agent: id,
+      initial_events: [message(script(...BEFORE, endless))] as never,
+    });
     expect((await pageOf({ agent_id: id, statuses: ['running'] })).ids).toEqual([busy.id]);
     expect((await pageOf({ agent_id: id, statuses: ['idle'] })).ids).toEqual([idle?.id]);
     expect((await pageOf({ agent_id: id, statuses: ['idle', 'running'] })).ids).toEqual([busy.id, idle?.id]);
@@ -250,6 +274,7 @@ describe('filters of sessions', () => {
       [{ 'created_at[gte]': 'yesterday' }, 'created_at[gte]'],
       [{ include_archived: 'perhaps' }, 'include_archived'],
     ];
-    for (const [params, field] of refused) await expectRefused(params, field);
+    for (const [params, field] of refused)
+      expect((await refusalOf(params, field)).startsWith(field)).toBe(true);
   });
 });

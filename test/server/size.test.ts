@@ -118,16 +118,19 @@ describe('large content', () => {
     await staysUsable(live);
   });
 
-  it('a tool that is given a megabyte, and a file of it that is read', async () => {
+  it('a tool that is given 40,000 characters, and files of megabytes that are read', async () => {
     const { live } = await marked('input');
     const path = '/workspace/big.txt';
-    const content = `${'0123456789abcde\n'.repeat(65_536)}`;
+    const content = '0123456789abcde\n'.repeat(2500);
     const turn = await live.turn(
       script(
         { call: 'write', input: { file_path: path, content } },
-        { call: 'bash', input: { command: `wc -c < ${path}` } },
-        { call: 'read', input: { file_path: path } },
-        { call: 'bash', input: { command: `cat ${path} ${path} ${path}` } },
+        {
+          call: 'bash',
+          input: { command: `for i in $(seq 80); do cat ${path}; done > /tmp/all; wc -c < /tmp/all` },
+        },
+        { call: 'read', input: { file_path: '/tmp/all' } },
+        { call: 'bash', input: { command: 'cat /tmp/all' } },
         { say: 'all of it' },
       ),
     );
@@ -136,7 +139,7 @@ describe('large content', () => {
     expect(differs(String(use?.input['content']), content)).toBeUndefined();
     const results = only(turn, 'agent.tool_result');
     expect(results).toHaveLength(4);
-    expect(textOf(results[1]).trim()).toBe(String(content.length));
+    expect(textOf(results[1]).trim()).toBe(String(80 * content.length));
     for (const result of results) expect(textOf(result).length).toBeLessThan(120_000);
     expect(only(await live.list(), 'agent.tool_result')).toEqual(results);
     await staysUsable(live);
@@ -170,7 +173,7 @@ describe('large content', () => {
     await live.turn(script({ say: 'before' }));
     const before = await live.list();
     const from = bed.calls.length;
-    const error = await failureOf(live.send(...Array.from({ length: 1001 }, () => message('again'))));
+    const error = await failureOf(live.send(...Array.from({ length: 501 }, () => message('again'))));
     expect(error).toMatchObject({ status: 400, type: 'invalid_request_error' });
     expect(error.message).toContain('events: ');
     expect(bed.calls.slice(from)).toHaveLength(1);

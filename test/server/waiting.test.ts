@@ -37,12 +37,8 @@ function ask(city: string) {
   return { call: 'get_weather', input: { city } };
 }
 
-function result(id: string, text: string) {
-  return {
-    type: 'user.custom_tool_result',
-    custom_tool_use_id: id,
-    content: [{ type: 'text', text }],
-  } as const;
+function result(id: string, text: string): BetaManagedAgentsUserCustomToolResultEventParams {
+  return { type: 'user.custom_tool_result', custom_tool_use_id: id, content: [{ type: 'text', text }] };
 }
 
 describe('waiting for the client', () => {

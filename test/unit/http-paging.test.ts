@@ -15,7 +15,7 @@ const keyOf = (row: number) => [row];
 /** A list of numbers behind a page route. */
 function pageOf(rows: readonly number[], request: PageRequest) {
   const shown = rows.toSorted((a, b) => (request.order === 'asc' ? a - b : b - a));
-  return toTwoWayPage(sliceOf(shown, toSliceRequest(request), keyOf), request, keyOf);
+  return toTwoWayPage(sliceOf(shown, toSliceRequest({ ...request, key: ['number'] }), keyOf), request, keyOf);
 }
 
 function walk(rows: readonly number[], start: PageRequest, field: 'next_page' | 'prev_page') {
@@ -90,6 +90,8 @@ describe('cursors', () => {
     refused(text, 'environments');
     refused(text, 'agents', 'asc');
     const request = { list: 'agents', order: 'desc', limit: 1, page: text } as const;
+    const forged = encodeCursor({ direction: 'next', key: ['x'] }, request);
+    expect(() => toSliceRequest({ ...request, page: forged })).toThrow(/^page: not a valid cursor/);
     expect(() => toSliceRequest({ ...request, within: { gt: '2026-01-01T00:00:00.000000Z' } })).toThrow(
       /outside/,
     );

@@ -1,15 +1,27 @@
 /**
  * The lives of hands as folders: `<hands>/<key>/<generation>`. Of the generations of one key at most one lives, which
- * a lock on the key's folder sees to; that one is found by trying which answers.
+ * a lock on the key's folder sees to; that one is found by trying which answers. A generation that is suspended has
+ * no processes, and is started again on its folder when it is needed.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { readFile, readdir, rmdir } from 'node:fs/promises';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createConnection } from '../connection.ts';
 import { toHostUid } from './command.ts';
 import type { Host } from './host.ts';
-import { inspect, killAll, makeFolder, openSocket, readLog, removeFolder, start } from './sandbox.ts';
+import {
+  endAll,
+  inspect,
+  killAll,
+  makeFolder,
+  noteSuspension,
+  openSocket,
+  readLog,
+  removeFolder,
+  start,
+} from './sandbox.ts';
 
 /** One life of a hand. A hand that died is replaced by another generation under the same key. */
 export interface Generation {
@@ -31,6 +43,9 @@ export interface Making {
 /** A dead sandbox's exit code is written by its parent, a moment after the line to it breaks. */
 const EXIT_CODE_PATIENCE_MS = 300;
 const POLL_MS = 10;
+/** How long a generation may take that another process starts again. */
+const RESUME_PATIENCE_MS = 30_000;
+const RESUME_PAUSE_MS = 25;
 
 /** The folder of all generations of a key. */
 export function toHome(root: string, key: string): string {
@@ -74,6 +89,41 @@ export async function findLiving(home: string): Promise<Generation | undefined> 
   return undefined;
 }
 
+/** Starts the suspended generation of a key again, if there is one. False when there is none. */
+export async function resumeAny(making: () => Promise<Making>, home: string): Promise<boolean> {
+  for (const generation of await listGenerations(home)) {
+    if ((await inspect(generation.folder, generation.mark)).kind !== 'suspended') continue;
+    await resume(await making(), generation);
+    return true;
+  }
+  return false;
+}
+
+/** Opens a line to a generation's runner. One that is suspended is started again for it, by whoever is first. */
+export async function reach(making: () => Promise<Making>, generation: Generation): Promise<Socket> {
+  const { folder, mark } = generation;
+  const deadlineMs = performance.now() + RESUME_PATIENCE_MS;
+  for (;;) {
+    try {
+      return await openSocket(folder);
+    } catch (error) {
+      const { kind } = await inspect(folder, mark);
+      // What runs and does not listen has only just been started again: with its runner it would have ended.
+      const isStarting = kind === 'running' && (error as NodeJS.ErrnoException).code === 'ECONNREFUSED';
+      if ((kind !== 'suspended' && !isStarting) || performance.now() > deadlineMs) throw error;
+      if (kind === 'suspended' && (await resume(await making(), generation))) continue;
+    }
+    await sleep(RESUME_PAUSE_MS);
+  }
+}
+
+/** Stops the processes of all generations there are; the folders stay as they are. */
+export async function suspendAll(root: string, signal: AbortSignal): Promise<void> {
+  const all = await listAll(root);
+  await Promise.all(all.map(({ folder, mark }) => noteSuspension(folder, mark)));
+  await endAll(new Set(all.map(({ mark }) => mark)), signal);
+}
+
 /** Ends a generation and removes what it held. */
 export async function remove({ folder, mark }: Generation): Promise<void> {
   await killAll(folder, mark);
@@ -105,11 +155,22 @@ export async function findCauseOfDeath({ folder, mark }: Generation): Promise<st
   const deadlineMs = performance.now() + EXIT_CODE_PATIENCE_MS;
   for (;;) {
     const condition = await inspect(folder, mark);
-    if (condition.kind === 'running') return undefined;
+    if (condition.kind === 'running' || condition.kind === 'suspended') return undefined;
     if (condition.kind === 'absent') return 'The sandbox no longer exists: it was released.';
     if (condition.code === undefined && performance.now() < deadlineMs) await sleep(POLL_MS);
     else return explain(condition.code, await readLog(folder));
   }
+}
+
+/** False when another process is at it, or the last one of the former life is not gone yet. */
+async function resume(making: Making, { id, folder, mark }: Generation): Promise<boolean> {
+  const name = id.slice(id.indexOf('-') + 1);
+  return start(making.host, join(folder, '..'), {
+    ...making,
+    mark,
+    folder,
+    uid: toHostUid(making.host, name),
+  });
 }
 
 function explain(code: number | undefined, log: string): string {

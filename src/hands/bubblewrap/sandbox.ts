@@ -2,7 +2,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:fs';
-import { chmod, chown, mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, open, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { kill } from 'node:process';
@@ -16,13 +16,18 @@ import { HOST_PATH, type Host } from './host.ts';
 const LOCK_IS_HELD = 75;
 /** Linux's O_PATH, which Node does not name. */
 const O_PATH = 0o10000000;
+/** The file that says of which life the end was a suspension. */
+const SUSPENDED = 'suspended';
 const START_PATIENCE_MS = 30_000;
 const DEATH_PATIENCE_MS = 5_000;
 const POLL_MS = 10;
 
 /** What has become of a sandbox. */
 export type Condition =
-  | { readonly kind: 'running'; readonly pid: number }
+  /** `life` counts how often it was started. */
+  | { readonly kind: 'running'; readonly pid: number; readonly life: number }
+  /** Its processes were stopped on purpose, to be started again when they are needed. */
+  | { readonly kind: 'suspended' }
   /** `code` is unknown where everything was killed at once, or the machine went down. */
   | { readonly kind: 'ended'; readonly code: number | undefined }
   /** No folder: it was released, or never was. */
@@ -124,10 +129,40 @@ export async function openSocket(folder: string): Promise<Socket> {
 export async function inspect(folder: string, mark: string): Promise<Condition> {
   const status = await readFile(join(folder, 'status'), 'utf8').catch(() => undefined);
   if (status === undefined) return { kind: 'absent' };
-  const code = /"exit-code": *(\d+)/.exec(status)?.[1];
-  if (code !== undefined) return { kind: 'ended', code: Number(code) };
-  const pid = Number(/"child-pid": *(\d+)/.exec(status)?.[1] ?? Number.NaN);
-  return (await isMarked(pid, mark)) ? { kind: 'running', pid } : { kind: 'ended', code: undefined };
+  const lives = status.split('"child-pid"');
+  const [life, latest] = [lives.length - 1, lives.at(-1) ?? ''];
+  const code = /"exit-code": *(\d+)/.exec(latest)?.[1];
+  const pid = Number(/^: *(\d+)/.exec(latest)?.[1] ?? Number.NaN);
+  if (code === undefined && (await isMarked(pid, mark))) return { kind: 'running', pid, life };
+  const suspended = await readFile(join(folder, SUSPENDED), 'utf8').catch(() => undefined);
+  if (suspended === String(life)) return { kind: 'suspended' };
+  return { kind: 'ended', code: code === undefined ? undefined : Number(code) };
+}
+
+/**
+ * Notes that the present life of a sandbox is about to be ended on purpose. The note names that life, so it need not
+ * be removed when the sandbox is started again. Should the end not follow, because whoever was about to bring it died,
+ * then a later death of the same life counts as a suspension too: nothing is lost by that but a clearer message.
+ */
+export async function noteSuspension(folder: string, mark: string): Promise<void> {
+  const condition = await inspect(folder, mark);
+  if (condition.kind !== 'running') return;
+  await writeFile(join(folder, SUSPENDED), String(condition.life), { mode: 0o600, flush: true });
+}
+
+/**
+ * Ends everything that runs under these marks, also what is only just starting, and waits until the locks are free.
+ * Rejects when the signal aborts before that.
+ */
+export async function endAll(marks: ReadonlySet<string>, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    const left = await findMarked(marks);
+    if (left.length === 0) return;
+    signal.throwIfAborted();
+    // The holders of the locks go by themselves, after what they guard.
+    for (const { pid, program } of left) if (program !== 'flock') killQuietly(pid);
+    await sleep(POLL_MS);
+  }
 }
 
 /** Kills all processes of a sandbox and waits until they are gone. */
@@ -161,7 +196,28 @@ export async function readLog(folder: string): Promise<string> {
 }
 
 async function isMarked(pid: number, mark: string): Promise<boolean> {
-  // A zombie has no command line any more.
-  const commandLine = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-  return commandLine.split('\0').includes(mark);
+  return (await readCommandLine(pid)).includes(mark);
+}
+
+async function findMarked(
+  marks: ReadonlySet<string>,
+): Promise<{ readonly pid: number; readonly program: string | undefined }[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+  const all = pids.map(async (pid) => ({ pid, words: await readCommandLine(pid) }));
+  return (await Promise.all(all))
+    .filter(({ words }) => words.some((word) => marks.has(word)))
+    .map(({ pid, words: [program] }) => ({ pid, program }));
+}
+
+/** Empty for a process that is gone, also for a zombie. */
+async function readCommandLine(pid: number): Promise<string[]> {
+  return (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
+}
+
+function killQuietly(pid: number): void {
+  try {
+    kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended by itself.
+  }
 }

@@ -16,7 +16,6 @@ export const LABEL = { hand: 'drover.hand', key: 'drover.key', owner: 'drover.ow
 
 /** Whoever tools run as in a container, whatever the image says. */
 const USER = '1000:1000';
-const ANSWER_PATIENCE_MS = 10_000;
 
 /** One name for one key, so that two workers that provision at once cannot make two containers. */
 export function toContainerName(owner: string, key: string): string {
@@ -55,18 +54,7 @@ export function toCreateOptions(
   };
 }
 
-/** Says why a container's hand is dead; undefined while it lives. */
-export async function findCauseOfDeath(docker: Dockerode, containerId: string): Promise<string | undefined> {
-  try {
-    const options = { abortSignal: AbortSignal.timeout(ANSWER_PATIENCE_MS) };
-    return explain(await docker.getContainer(containerId).inspect(options));
-  } catch (error) {
-    if (toStatus(error) === 404) return 'The sandbox no longer exists: its container was removed.';
-    return `The sandbox is out of reach: the Docker daemon does not answer (${toMessage(error)}).`;
-  }
-}
-
-/** Reads a container's state as a cause of death. */
+/** Reads a container's state as a cause of death; undefined while it runs. */
 export function explain(
   info: Pick<Dockerode.ContainerInspectInfo, 'State' | 'HostConfig'>,
 ): string | undefined {

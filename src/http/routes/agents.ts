@@ -80,7 +80,12 @@ function mountReads(app: App, { agents }: AgentRouteDeps): void {
 
   app.get('/v1/agents/:id/versions', async (c) => {
     const row: RowId = { workspaceId: c.get('workspaceId'), id: c.req.param('id') };
-    const request = { ...readQuery(c, versionsQuery), list: `versions of ${row.id}`, order: 'desc' } as const;
+    const request = {
+      ...readQuery(c, versionsQuery),
+      list: `versions of ${row.id}`,
+      order: 'desc',
+      key: ['number'],
+    } as const;
     const slice = await agents.versions(row, toSliceRequest(request));
     if (slice === undefined) throw agentNotFound(row.id);
     return c.json(toPage(slice, request, (agent) => [agent.version]));

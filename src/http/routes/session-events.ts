@@ -1,10 +1,11 @@
 /** Session events over HTTP (wire-api sections 5.3, 11 and 12): send, list, stream. */
 import { checkEvents, namedCalls, type KnownCall } from '../../event-rules.ts';
 import { toWire } from '../../log.ts';
-import type { ListKey, Sessions, SessionView } from '../../session.ts';
+import { MOST_QUEUED, type ListKey, type Sessions, type SessionView } from '../../session.ts';
 import { DELTA_TYPES, LISTABLE_TYPES } from '../../wire/event.ts';
 import type { EventParams } from '../../wire/event-params.ts';
-import type { Key } from '../../wire/page.ts';
+import { invalidRequest } from '../../wire/error.ts';
+import type { Cursor, Key } from '../../wire/page.ts';
 import { z } from 'zod';
 import type { App } from '../app.ts';
 import { readBody } from '../body.ts';
@@ -14,7 +15,7 @@ import { readView, terminated, toApiError, type SessionRouteDeps } from '../sess
 import { parseEvents, toDrafts } from '../session-input.ts';
 import { openStream } from './session-stream.ts';
 
-const sendBody = z.strictObject({ events: z.array(z.unknown()).min(1).max(1000) });
+const sendBody = z.strictObject({ events: z.array(z.unknown()).min(1).max(MOST_QUEUED) });
 const listQuery = {
   order: wordParam(['asc', 'desc']),
   types: listParam(LISTABLE_TYPES as [string, ...string[]]),
@@ -25,6 +26,7 @@ const listQuery = {
   limit: limitParam(1000, 1000),
   page: textParam(),
 };
+const listKey = z.tuple([z.literal([0, 1]), z.int().min(0), z.int().min(0)]);
 const streamQuery = { event_deltas: listParam(DELTA_TYPES) };
 
 /** Adds the routes. */
@@ -59,7 +61,7 @@ export function mountSessionEvents(app: App, deps: SessionRouteDeps): void {
           lt: query['created_at[lt]'],
           lte: query['created_at[lte]'],
         },
-        after: query.page === undefined ? undefined : toListKey(decodeCursor(query.page, identity).key),
+        after: query.page === undefined ? undefined : toListKey(decodeCursor(query.page, identity)),
       })
       .catch((error: unknown) => {
         throw toApiError(error, id);
@@ -100,6 +102,10 @@ function fromListKey({ queued, position, length }: ListKey): Key {
   return [Number(queued), position, length];
 }
 
-function toListKey([queued, position, length]: Key): ListKey {
-  return { queued: queued === 1, position: Number(position), length: Number(length) };
+/** A cursor that this list never gave out would else be taken for one behind the end. */
+function toListKey({ direction, key }: Cursor): ListKey {
+  const parsed = listKey.safeParse(key);
+  if (!parsed.success || direction !== 'next') throw invalidRequest('page: not a valid cursor of this list');
+  const [queued, position, length] = parsed.data;
+  return { queued: queued === 1, position, length };
 }

@@ -1,10 +1,10 @@
 /** Sessions over HTTP (wire-api section 9): create, read, list, update, archive, delete. */
 import { newId } from '../../id.ts';
 import type { Draft } from '../../log.ts';
-import type { SessionRow } from '../../records.ts';
+import { MissingReferenceError, type SessionRow } from '../../records.ts';
 import { SessionGoneError, type Sessions, type SessionView } from '../../session.ts';
 import { initialEventParams } from '../../wire/event-params.ts';
-import { invalidRequest } from '../../wire/error.ts';
+import { invalidRequest, notFound } from '../../wire/error.ts';
 import { mergeMetadata, sameJson } from '../../wire/fields.ts';
 import { updateSessionAgent, type SessionAgent } from '../../wire/session-agent.ts';
 import {
@@ -82,7 +82,7 @@ function mountCreate(app: App, { records, sessions, now, settings }: SessionRout
       state: 'creating',
     };
     // The row comes first and is shown last: whatever dies in between, a sweeper finishes or undoes it.
-    await records.sessions.insert(row);
+    await records.sessions.insert(row).catch(referenceGone);
     try {
       await sessions.create(row.id, { created, initial });
     } catch (error) {
@@ -93,6 +93,11 @@ function mountCreate(app: App, { records, sessions, now, settings }: SessionRout
     const session = toSession(row, view, Date.now());
     return c.json(initial.length > 0 ? { ...session, status: 'running' as const } : session);
   });
+}
+
+/** What the session names was deleted while it was being created. */
+function referenceGone(error: unknown): never {
+  throw error instanceof MissingReferenceError ? notFound(error.message) : error;
 }
 
 function mountReads(app: App, { records, sessions, find }: SessionRouteDeps): void {
