@@ -54,8 +54,8 @@ export class HandGoneError extends Error {
 export interface Hands {
   readonly kind: string;
   /**
-   * Makes a hand, or finds the one made before under the same `key` if it still lives. Safe to retry.
-   * A hand that is dead is never given back.
+   * Makes a hand, or finds the one made before under the same `key` if it still lives or is suspended. Safe to
+   * retry. A hand that is dead is never given back.
    */
   provision(key: string, spec: HandSpec, context: CallContext): Promise<HandRef>;
   /**

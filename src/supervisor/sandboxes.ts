@@ -13,11 +13,15 @@ export interface SandboxEnd {
 const WITHIN_MS = 2500;
 
 /** Makes the steps. What cannot be stopped in time is told to `log` and goes on running. */
-export function createSandboxEnd(dataDir: string, log: (line: string) => void): SandboxEnd {
+export function createSandboxEnd(
+  dataDir: string,
+  log: (line: string) => void,
+  withinMs = WITHIN_MS,
+): SandboxEnd {
   let ending: Promise<void> | undefined;
   return {
     begin() {
-      const signal = AbortSignal.timeout(WITHIN_MS);
+      const signal = AbortSignal.timeout(withinMs);
       ending ??= orAborted(suspend(dataDir, signal), signal).catch((error: unknown) =>
         log(`some sandboxes were not stopped: ${error instanceof Error ? error.message : String(error)}`),
       );

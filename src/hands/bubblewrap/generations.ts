@@ -120,6 +120,7 @@ export async function reach(making: () => Promise<Making>, generation: Generatio
 /** Stops the processes of all generations there are; the folders stay as they are. */
 export async function suspendAll(root: string, signal: AbortSignal): Promise<void> {
   const all = await listAll(root);
+  if (all.length === 0) return;
   await Promise.all(all.map(({ folder, mark }) => noteSuspension(folder, mark)));
   await endAll(new Set(all.map(({ mark }) => mark)), signal);
 }
