@@ -105,12 +105,14 @@ const inFlight: Scenario = {
     }),
 };
 
-/** One session from nothing to its first text. */
-async function firstText(provision: 'lazy' | 'eager', runs: number): Promise<number[]> {
+/** New sessions, one at a time and then in bursts, each from nothing to its first text. */
+async function firstTexts(
+  provision: 'lazy' | 'eager',
+  runs: number,
+): Promise<Record<'single' | 'burst', number[]>> {
   return withServer({ DROVER_SANDBOX: 'docker', DROVER_PROVISION: provision }, async (server) => {
     const client = clientOf(server);
     const made = await makeAgent(client);
-    const script = '```drover\n{"say":"hello"}\n```';
     // The image is made once; the first hand waits for it.
     const first = await client.beta.sessions.create(made);
     await runTurn(
@@ -118,28 +120,48 @@ async function firstText(provision: 'lazy' | 'eager', runs: number): Promise<num
       first.id,
       '```drover\n{"call":"bash","input":{"command":"true"}}\n{"say":"ready"}\n```',
     );
-    const samples: number[] = [];
-    for (let run = 0; run < runs; run += 1) {
+    const one = async (): Promise<number> => {
       const start = performance.now();
       const session = await client.beta.sessions.create(made);
       const created = performance.now() - start;
-      samples.push(created + (await runTurn(client, session.id, script)).firstTextMs);
+      const { firstTextMs } = await runTurn(client, session.id, '```drover\n{"say":"hello"}\n```');
       await client.beta.sessions.archive(session.id);
+      return created + firstTextMs;
+    };
+    const single: number[] = [];
+    for (let run = 0; run < runs; run += 1) single.push(await one());
+    const burst: number[] = [];
+    for (let run = 0; run < runs; run += BURST) {
+      burst.push(...(await Promise.all(Array.from({ length: BURST }, one))));
     }
-    return samples;
+    return { single, burst };
   });
 }
+
+const BURST = 4;
 
 const timeToFirstToken: Scenario = {
   about:
     'time to first token of a new session, its container made when needed (lazy) or before (eager), Docker',
   async run() {
-    const lazy = figures(await firstText('lazy', 20));
-    const eager = figures(await firstText('eager', 20));
-    const less = (share: 'p50' | 'p95'): string => `${round((1 - lazy[share] / eager[share]) * 100)} % lower`;
-    return { lazy, eager, 'lazy against eager, p50': less('p50'), 'lazy against eager, p95': less('p95') };
+    const lazy = await firstTexts('lazy', 20);
+    const eager = await firstTexts('eager', 20);
+    return {
+      ...comparison('one at a time', lazy.single, eager.single),
+      ...comparison(`${BURST} at once`, lazy.burst, eager.burst),
+    };
   },
 };
+
+function comparison(how: string, lazy: readonly number[], eager: readonly number[]): Result {
+  const [left, right] = [figures(lazy), figures(eager)];
+  const lower = (share: 'p50' | 'p95'): string => `${round((1 - left[share] / right[share]) * 100)} %`;
+  return {
+    [`${how}, lazy`]: left,
+    [`${how}, eager`]: right,
+    [`${how}, lazy is lower by`]: `${lower('p50')} at p50, ${lower('p95')} at p95`,
+  };
+}
 
 const history: Scenario = {
   about: 'getEvents on a session of 10,000 events, read through the API',
