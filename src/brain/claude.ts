@@ -106,7 +106,7 @@ function createPreviewer({ newId, preview }: Thought): Previewer {
   };
 }
 
-/** The events of an answer: thinking, then the text, then the calls, then the end of the span (measured-facts). */
+/** The events of an answer: thinking, then the text, then the calls, then the end of the span (as measured on the hosted service). */
 function toDrafts(
   message: BetaMessage,
   thought: Thought,

@@ -11,7 +11,7 @@ const EVENT_LIMIT_BYTES = 16 * 1024;
 /** In a batch of many, so small a property counts as heavy. */
 const CROWDED_LIMIT_BYTES = 1024;
 const BATCH_TARGET_BYTES = 512 * 1024;
-/** Below the 2 MiB at which Temporal refuses a payload (temporal.md section 1). */
+/** Below the 2 MiB at which Temporal refuses a payload. */
 const BATCH_LIMIT_BYTES = 1536 * 1024;
 /** Properties that the loop reads. They are small by construction. */
 const ALWAYS_INLINE: ReadonlySet<string> = new Set([

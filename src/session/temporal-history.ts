@@ -65,7 +65,7 @@ export function historySource(client: Client, blobs: Blobs, id: string): History
   };
 }
 
-/** Deleting a workflow id deletes one run (temporal.md surprise 12), so it goes on until none is left. */
+/** Deleting a workflow id deletes one run, so it goes on until none is left. */
 export async function erase(client: Client, id: string): Promise<void> {
   const { namespace } = client.options;
   for (;;) {

@@ -1,4 +1,4 @@
-/** The embedded Temporal server: the CLI's development server with settings that carry real work (temporal.md sections 5 and 9). */
+/** The embedded Temporal server: the CLI's development server with settings that carry real work. */
 import { Connection } from '@temporalio/client';
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
