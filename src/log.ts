@@ -6,6 +6,7 @@
  * holds a few. *Entry*: an event in the log. *Position*: the rank of an entry, from 0, without holes, the same on
  * every read. *Hidden* events (`x.…`) are the harness's own facts: they have positions but never leave the server.
  */
+import { formatMicros } from './wire/time.ts';
 import type { AgentSnapshot, EventBody, SpanUsage, StopDetails, WireEvent } from './wire/event.ts';
 
 /** How a session is to be run; fixed at its creation. */
@@ -203,12 +204,6 @@ export function currentForms(entries: readonly Entry[]): Entry[] {
   const settled = entries.filter(({ event }) => event.processed_at !== null);
   const waiting = entries.filter(({ event }) => event.processed_at === null && !taken.has(event.id));
   return [...settled, ...waiting];
-}
-
-/** RFC 3339, UTC, six fractional digits. */
-export function formatMicros(micros: number): string {
-  const iso = new Date(Math.floor(micros / 1000)).toISOString();
-  return `${iso.slice(0, -1)}${String(micros % 1000).padStart(3, '0')}Z`;
 }
 
 /** The usage of a request that used nothing: failed or interrupted ones. */

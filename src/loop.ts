@@ -6,7 +6,7 @@
  * wait. The interpreter carries a step out, folds what comes back and asks again.
  */
 import { NO_USAGE, type Body, type Draft, type Extra, type ModelFailure } from './log.ts';
-import { activeMs, isBusy, type Call, type LoopState } from './loop/state.ts';
+import { isBusy, usageOf, type Call, type LoopState } from './loop/state.ts';
 import type { EventBody, SessionError, StopDetails, StopReason } from './wire/event.ts';
 
 /** An operation to start. Its result comes back as drafts. */
@@ -253,21 +253,10 @@ function mcpUnavailable(name: string): Authored {
 }
 
 function usageEvent(state: LoopState, pen: Pen): Body {
-  const { totals } = state;
   return {
     id: pen.newId(),
     type: 'session.usage',
     budget: null,
-    usage: {
-      input_tokens: totals.input_tokens,
-      output_tokens: totals.output_tokens,
-      cache_read_input_tokens: totals.cache_read_input_tokens,
-      cache_creation: {
-        ephemeral_5m_input_tokens: totals.cache_creation_input_tokens,
-        ephemeral_1h_input_tokens: 0,
-      },
-      server_tool_use: { web_search_requests: 0, web_fetch_requests: 0 },
-      active_seconds: activeMs(state, pen.nowMs()) / 1000,
-    },
+    usage: usageOf(state, pen.nowMs()),
   };
 }

@@ -1,5 +1,5 @@
 /** The session resource of the API (wire-api section 9.2), made of a row and of what the log says. Pure. */
-import { activeMs } from './loop/state.ts';
+import { usageOf } from './loop/state.ts';
 import type { SessionView } from './session.ts';
 import type { SessionAgent } from './wire/session-agent.ts';
 import type { Session, SessionStatus } from './wire/session.ts';
@@ -14,8 +14,7 @@ export interface SessionFrame {
 
 /** The session resource. `nowMs`: for the seconds of a session that is running. */
 export function toSession(frame: SessionFrame, view: SessionView, nowMs: number): Session {
-  const { totals } = view.loop;
-  const activeSeconds = activeMs(view.loop, nowMs) / 1000;
+  const usage = usageOf(view.loop, nowMs);
   const endMs = view.terminatedAt === null ? nowMs : Date.parse(view.terminatedAt);
   return {
     id: frame.id,
@@ -31,21 +30,10 @@ export function toSession(frame: SessionFrame, view: SessionView, nowMs: number)
     budget: null,
     outcome_evaluations: [],
     stats: {
-      active_seconds: activeSeconds,
+      active_seconds: usage.active_seconds,
       duration_seconds: Math.max(0, endMs - Date.parse(frame.createdAt)) / 1000,
     },
-    usage: {
-      input_tokens: totals.input_tokens,
-      output_tokens: totals.output_tokens,
-      cache_read_input_tokens: totals.cache_read_input_tokens,
-      cache_creation: {
-        ephemeral_5m_input_tokens: totals.cache_creation_input_tokens,
-        ephemeral_1h_input_tokens: 0,
-      },
-      server_tool_use: { web_search_requests: 0, web_fetch_requests: 0 },
-      active_seconds: activeSeconds,
-      list_cost: null,
-    },
+    usage: { ...usage, list_cost: null },
     created_at: frame.createdAt,
     updated_at: view.updatedAt > frame.createdAt ? view.updatedAt : frame.createdAt,
     archived_at: frame.archivedAt,

@@ -1,5 +1,7 @@
 /** Times as the API stores and shows them: RFC 3339, UTC, always six fractional digits, so that text order is time order. */
 
+import { formatMicros } from '../wire/time.ts';
+
 /** Gives the present time; each call gives a later one. */
 export type Clock = () => string;
 
@@ -13,12 +15,6 @@ export function createClock(nowMs: () => number = Date.now): Clock {
     lastMicros = Math.max(nowMs() * 1000, lastMicros + 1);
     return formatMicros(lastMicros);
   };
-}
-
-/** Microseconds since the epoch as the API writes them. */
-export function formatMicros(micros: number): string {
-  const text = new Date(Math.floor(micros / 1000)).toISOString();
-  return `${text.slice(0, -1)}${String(micros % 1000).padStart(3, '0')}Z`;
 }
 
 /** A client's RFC 3339 time (any offset, any precision) in the API's own form; undefined if it is none. */

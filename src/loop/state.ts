@@ -15,7 +15,7 @@ import {
   type ModelOutcome,
   type SessionPolicy,
 } from '../log.ts';
-import type { EventBody, SpanUsage, StopDetails, StopReason } from '../wire/event.ts';
+import type { EventBody, SessionUsage, SpanUsage, StopDetails, StopReason } from '../wire/event.ts';
 
 /** A tool call of the last answer. */
 export interface Call {
@@ -186,10 +186,26 @@ export function isBusy({ inFlight }: LoopState): boolean {
 }
 
 /** Seconds during which the session was running. */
-export function activeMs(state: LoopState, nowMs: number): number {
+function activeMs(state: LoopState, nowMs: number): number {
   return (
     state.totals.activeMs + (state.runningSinceMs === null ? 0 : Math.max(0, nowMs - state.runningSinceMs))
   );
+}
+
+/** The usage of the session so far, as the wire has it. */
+export function usageOf(state: LoopState, nowMs: number): SessionUsage {
+  const { totals } = state;
+  return {
+    input_tokens: totals.input_tokens,
+    output_tokens: totals.output_tokens,
+    cache_read_input_tokens: totals.cache_read_input_tokens,
+    cache_creation: {
+      ephemeral_5m_input_tokens: totals.cache_creation_input_tokens,
+      ephemeral_1h_input_tokens: 0,
+    },
+    server_tool_use: { web_search_requests: 0, web_fetch_requests: 0 },
+    active_seconds: activeMs(state, nowMs) / 1000,
+  };
 }
 
 /** How long to wait before the next try: the server's word, else a bounded doubling. */

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createClock, formatMicros, normalizeTime } from '../../src/http/clock.ts';
+import { createClock, normalizeTime } from '../../src/http/clock.ts';
 import {
   decodeCursor,
   encodeCursor,
@@ -8,6 +8,7 @@ import {
   toTwoWayPage,
   type PageRequest,
 } from '../../src/http/paging.ts';
+import { formatMicros } from '../../src/wire/time.ts';
 import { sliceOf, type Order } from '../../src/wire/page.ts';
 
 const keyOf = (row: number) => [row];

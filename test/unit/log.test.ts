@@ -1,13 +1,7 @@
 import fc from 'fast-check';
+import { formatMicros } from '../../src/wire/time.ts';
 import { describe, expect, test } from 'vitest';
-import {
-  createProjection,
-  currentForms,
-  formatMicros,
-  toWire,
-  type Author,
-  type Draft,
-} from '../../src/log.ts';
+import { createProjection, currentForms, toWire, type Author, type Draft } from '../../src/log.ts';
 import { conversations, type Carrier } from '../support/conversation.ts';
 
 interface Written extends Carrier {

@@ -1,0 +1,7 @@
+/** Times on the wire: RFC 3339, UTC, always six fractional digits, so that text order is time order. */
+
+/** Microseconds since the epoch as the API writes them. */
+export function formatMicros(micros: number): string {
+  const text = new Date(Math.floor(micros / 1000)).toISOString();
+  return `${text.slice(0, -1)}${String(micros % 1000).padStart(3, '0')}Z`;
+}
