@@ -9,7 +9,7 @@ export default defineConfig({
   test: {
     reporters: ['default', './scripts/closing-line.ts'],
     projects: [
-      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 20_000, ...order(0) } },
+      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 20_000, ...order(1) } },
       {
         test: {
           name: 'server',
@@ -19,7 +19,7 @@ export default defineConfig({
           // One server for all files: they keep apart by agents and sessions of their own.
           globalSetup: ['test/server/global-setup.ts'],
           maxWorkers: 2,
-          ...order(1),
+          ...order(2),
         },
       },
       {
@@ -28,7 +28,7 @@ export default defineConfig({
           include: ['test/hands/**/*.test.ts'],
           ...slow,
           fileParallelism: false,
-          ...order(2),
+          ...order(3),
         },
       },
       {
@@ -38,7 +38,7 @@ export default defineConfig({
           ...slow,
           testTimeout: 180_000,
           fileParallelism: false,
-          ...order(3),
+          ...order(4),
         },
       },
     ],
