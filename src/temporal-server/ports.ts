@@ -1,5 +1,6 @@
 /** Ports of our own servers: free ones, and the same again after a restart, so that open pages and links go on working. */
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 import { dirname } from 'node:path';
 import process from 'node:process';
@@ -35,12 +36,19 @@ export async function isFree(port: number, host: string = LOOPBACK): Promise<boo
   return (await listenOnce(port, host)) !== undefined;
 }
 
+/**
+ * Below what systems give to outgoing connections (from 32768 on Linux): a port from there may be free now and the
+ * near end of somebody's connection when the server starts or comes back.
+ */
+const OFFERED = { from: 10_240, to: 32_000 };
+const MOST_TRIES = 1000;
+
 async function freePort(taken: ReadonlySet<number>): Promise<number> {
-  for (;;) {
-    const port = await listenOnce(0, LOOPBACK);
-    if (port === undefined) throw new Error(`no free port on ${LOOPBACK}`);
-    if (!taken.has(port)) return port;
+  for (let tries = 0; tries < MOST_TRIES; tries += 1) {
+    const port = randomInt(OFFERED.from, OFFERED.to);
+    if (!taken.has(port) && (await isFree(port))) return port;
   }
+  throw new Error(`no free port on ${LOOPBACK} between ${OFFERED.from} and ${OFFERED.to}`);
 }
 
 /** Listens and lets go again; undefined where that was not possible. */
