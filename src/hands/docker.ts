@@ -5,6 +5,7 @@
  * than its loopback. `none` gives it nothing but a loopback of its own.
  */
 import Dockerode from 'dockerode';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Duplex } from 'node:stream';
 import { HandGoneError, type HandSpec } from '../hands.ts';
 import {
@@ -35,6 +36,9 @@ const KIND = 'docker';
 const DEFAULT_LIMITS: Limits = { memoryBytes: 8 * 2 ** 30, cpus: 2, processes: 1024 };
 /** Each round takes away one obstacle: a dead container in the place, or another worker at the same work. */
 const MAX_ROUNDS = 8;
+/** What became of a container is asked again while the daemon does not know. */
+const MOST_QUESTIONS = 20;
+const BETWEEN_QUESTIONS_MS = 100;
 const ANSWER_PATIENCE_MS = 10_000;
 
 /** Makes the port over a Docker daemon; any number of processes may share one. */
@@ -171,15 +175,20 @@ async function reach(docker: Dockerode, id: string): Promise<Duplex> {
 
 /** Says why a container's hand is dead; undefined while it lives, or is suspended. */
 async function findCauseOfDeath(docker: Dockerode, id: string): Promise<string | undefined> {
-  try {
-    const info = await docker
-      .getContainer(id)
-      .inspect({ abortSignal: AbortSignal.timeout(ANSWER_PATIENCE_MS) });
-    const cause = explain(info);
-    return cause !== undefined && (await isSuspended(docker, info)) ? undefined : cause;
-  } catch (error) {
-    if (toStatus(error) === 404) return 'The sandbox no longer exists: its container was removed.';
-    return `The sandbox is out of reach: the Docker daemon does not answer (${toMessage(error)}).`;
+  for (let tries = 1; ; tries += 1) {
+    try {
+      const info = await docker
+        .getContainer(id)
+        .inspect({ abortSignal: AbortSignal.timeout(ANSWER_PATIENCE_MS) });
+      const cause = explain(info);
+      return cause !== undefined && (await isSuspended(docker, info)) ? undefined : cause;
+    } catch (error) {
+      const status = toStatus(error);
+      if (status === 404) return 'The sandbox no longer exists: its container was removed.';
+      // The daemon answers so while a container is being removed: neither there nor gone.
+      if (status === 500 && tries < MOST_QUESTIONS) await sleep(BETWEEN_QUESTIONS_MS);
+      else return `The sandbox is out of reach: the Docker daemon does not answer (${toMessage(error)}).`;
+    }
   }
 }
 
