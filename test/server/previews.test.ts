@@ -152,7 +152,7 @@ describe('previews', () => {
     expect(only(live.events, 'agent.message').map(textOf)).toEqual(['.']);
     expect(types.lastIndexOf('event_delta')).toBeLessThan(types.lastIndexOf('span.model_request_end'));
 
-    const turn = await live.turn(script({ say: 'next', chunkChars: 2 }));
+    const turn = await live.turn(script({ ...SLOW, say: 'the next message' }));
     expect(previewed(turn).map(idOf)).not.toContain(event.id);
     expect(only(turn, 'event_start').map(({ event }) => event.id)).toEqual(
       only(turn, 'agent.message').map(({ id }) => id),

@@ -1,4 +1,4 @@
-/** Conformance checks 29 to 30 and 35's kin: built-in tools, parallel calls, thinking across tool rounds. */
+/** Conformance checks 29 and 30: built-in tools, parallel calls, thinking across tool rounds. */
 import { describe, expect, it } from 'vitest';
 import { unique } from '../support/client.ts';
 import { modelRequests, only, script, textOf, typesOf, useTestbed } from '../support/turns.ts';
