@@ -61,7 +61,8 @@ export function createActivities(deps: ActivityDeps): SessionActivities {
     },
 
     async execute({ sessionId, callId, hand }) {
-      const call = callOf(await sessions.getEvents(sessionId, { throughId: callId }), callId);
+      const [entry] = await sessions.getEvents(sessionId, { throughId: callId, order: 'desc', limit: 1 });
+      const call = callOf(entry, callId);
       try {
         const outcome = await underWatch(sessions, sessionId, (signal) =>
           hands.execute(hand, call, { signal }),
@@ -158,10 +159,10 @@ function isUsersWish(reason: unknown): boolean {
 }
 
 function callOf(
-  entries: readonly Entry[],
+  entry: Entry | undefined,
   callId: string,
 ): { id: string; name: string; input: Record<string, unknown> } {
-  const event = entries.findLast(({ event }) => event.id === callId)?.event;
+  const event = entry?.event;
   if (event?.type !== 'agent.tool_use')
     throw ApplicationFailure.nonRetryable(`the log has no tool call ${callId}`);
   return { id: callId, name: event.name, input: event.input };

@@ -1,9 +1,6 @@
 /** Composition root of the API process: HTTP on one side; Temporal, records and blobs on the other. */
 import Anthropic from '@anthropic-ai/sdk';
-import { createAdaptorServer } from '@hono/node-server';
 import { Client } from '@temporalio/client';
-import { once } from 'node:events';
-import { Server } from 'node:http';
 import { join } from 'node:path';
 import { createFolderBlobs } from './blobs/folder.ts';
 import type { RoleConfig } from './config.ts';
@@ -11,6 +8,7 @@ import { createApp } from './http/app.ts';
 import { hashApiKey } from './http/auth.ts';
 import { createClock } from './http/clock.ts';
 import { mountSessions } from './http/routes/sessions.ts';
+import { listen } from './listen.ts';
 import { createLogger } from './log-line.ts';
 import { receivePreviews } from './previews/socket.ts';
 import { createTokens } from './proxy/token.ts';
@@ -24,6 +22,8 @@ import type { ModelInfo } from './wire/model.ts';
 
 /** Whose name the API's own questions to the proxy carry. */
 const API_SUBJECT = 'api';
+/** Streams never end by themselves; their clients open them again somewhere else. */
+const DRAIN_MS = 500;
 
 /** Starts the API. It is ready to serve when this resolves. */
 export async function runApi(config: RoleConfig): Promise<Role> {
@@ -56,23 +56,15 @@ export async function runApi(config: RoleConfig): Promise<Role> {
     },
     mount: (app) => mountSessions(app, { records, sessions, previews, now, settings }),
   });
-  const server = createAdaptorServer({ fetch: app.fetch, overrideGlobalObjects: false });
-  if (!(server instanceof Server)) throw new TypeError('expected a plain HTTP server');
-  server.listen(config.port, config.host);
-  await once(server, 'listening');
-  const address = server.address();
-  const port = typeof address === 'object' && address ? address.port : config.port;
+  const listening = await listen(app.fetch, config);
+  const { port } = listening;
   log.info('listening', { port });
 
   return {
     info: { port },
     async close() {
       sweeper.stop();
-      server.close();
-      server.closeIdleConnections();
-      // Streams never end by themselves; their clients open them again somewhere else.
-      setTimeout(() => server.closeAllConnections(), 500).unref();
-      await once(server, 'close');
+      await listening.close(DRAIN_MS);
       await previews.close();
       await connection.close();
       await records.close();

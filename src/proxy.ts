@@ -2,9 +2,7 @@
  * Composition root of the credential proxy: a process of its own, the only one that holds the model API key. It can
  * be reached from this machine alone, unless it is told another address to listen on.
  */
-import { once } from 'node:events';
-import { Server } from 'node:http';
-import { createAdaptorServer } from '@hono/node-server';
+import { listen } from './listen.ts';
 import { createLogger, type Logger } from './log-line.ts';
 import { createProxyApp } from './proxy/app.ts';
 import { createTokens } from './proxy/token.ts';
@@ -33,21 +31,7 @@ export async function runProxy(settings: ProxySettings): Promise<{ port: number;
   const { apiKey, baseUrl = ANTHROPIC } = upstream;
   if (!URL.canParse(baseUrl)) throw new TypeError('The address of the model API is no URL.');
   const app = createProxyApp({ tokens: createTokens(tokenSecret), upstream: { baseUrl, apiKey }, log });
-  const server = createAdaptorServer({ fetch: app.fetch, overrideGlobalObjects: false });
-  if (!(server instanceof Server)) throw new TypeError('Expected a plain HTTP server.');
-  server.listen(settings.port, host);
-  await once(server, 'listening');
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new TypeError('Expected a TCP address.');
-  log.info('listening', { host, port: address.port, upstream: new URL(baseUrl).host });
-  let closing: Promise<void> | undefined;
-  // Lets requests that are under way end for a moment, then breaks them off.
-  const stop = async (): Promise<void> => {
-    const closed = once(server, 'close');
-    const limit = setTimeout(() => server.closeAllConnections(), DRAIN_MS);
-    server.close();
-    await closed;
-    clearTimeout(limit);
-  };
-  return { port: address.port, close: () => (closing ??= stop()) };
+  const listening = await listen(app.fetch, { port: settings.port, host });
+  log.info('listening', { host, port: listening.port, upstream: new URL(baseUrl).host });
+  return { port: listening.port, close: () => listening.close(DRAIN_MS) };
 }

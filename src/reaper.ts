@@ -2,6 +2,7 @@
 import { sessionOfHandKey } from './hand-key.ts';
 import { reapHands, type HandRecord, type ListableHands } from './hands/reap.ts';
 import type { Logger } from './log-line.ts';
+import { startRepeating } from './repeat.ts';
 import { SessionGoneError, type Sessions } from './session.ts';
 
 /** What the reaper is made of. */
@@ -15,14 +16,11 @@ const EVERY_MS = 60_000;
 
 /** Reaps at once and then again and again, until stopped. Several workers may do it side by side. */
 export function startReaper(deps: ReaperDeps): { stop(): void } {
-  const reapAndLog = (): void => {
-    reap(deps).catch((error: unknown) =>
-      deps.log.warn('hands could not be reaped; it will be tried again', { error: String(error) }),
-    );
-  };
-  reapAndLog();
-  const timer = setInterval(reapAndLog, EVERY_MS);
-  return { stop: () => clearInterval(timer) };
+  return startRepeating(
+    () => reap(deps),
+    EVERY_MS,
+    (error) => deps.log.warn('hands could not be reaped; it will be tried again', { error: String(error) }),
+  );
 }
 
 /** Releases every hand whose session is deleted or terminated. */

@@ -19,6 +19,8 @@ export interface Slice {
   readonly to?: number;
   readonly order?: 'asc' | 'desc';
   readonly types?: readonly string[];
+  /** Most entries to give, counted from the front in the order asked for. */
+  readonly limit?: number;
   /** End with this event, and wait until it is there. */
   readonly throughId?: string;
 }

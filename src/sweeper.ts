@@ -1,5 +1,6 @@
 /** Finishes or undoes what a process that died left half done: sessions being created, sessions being deleted. */
 import type { Logger } from './log-line.ts';
+import { startRepeating } from './repeat.ts';
 import type { Records, SessionRow } from './records.ts';
 import { SessionGoneError, type Sessions } from './session.ts';
 
@@ -17,14 +18,11 @@ const MOST_AT_ONCE = 100;
 
 /** Sweeps at once and then again and again, until stopped. */
 export function startSweeper(deps: SweeperDeps): { stop(): void } {
-  const sweepAndLog = (): void => {
-    sweep(deps).catch((error: unknown) =>
-      deps.log.warn('a sweep failed; it will be tried again', { error: String(error) }),
-    );
-  };
-  sweepAndLog();
-  const timer = setInterval(sweepAndLog, EVERY_MS);
-  return { stop: () => clearInterval(timer) };
+  return startRepeating(
+    () => sweep(deps),
+    EVERY_MS,
+    (error) => deps.log.warn('a sweep failed; it will be tried again', { error: String(error) }),
+  );
 }
 
 /** One sweep. `nowMs` is a parameter for tests. */

@@ -183,13 +183,13 @@ async function readThrough(reader: Reader, id: string): Promise<Reader> {
   return reader;
 }
 
-function cut(entries: readonly Entry[], { from = 0, to, order, types, throughId }: Slice): Entry[] {
+function cut(entries: readonly Entry[], { from = 0, to, order, types, limit, throughId }: Slice): Entry[] {
   const end =
     throughId === undefined
       ? (to ?? entries.length)
       : entries.findLastIndex(({ event }) => event.id === throughId) + 1;
   const slice = entries.slice(from, end).filter(({ event }) => !types || types.includes(event.type));
-  return order === 'desc' ? slice.reverse() : slice;
+  return (order === 'desc' ? slice.reverse() : slice).slice(0, limit);
 }
 
 async function* tail(

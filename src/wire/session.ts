@@ -1,5 +1,6 @@
 /** Sessions on the wire (wire-api section 9): what comes in, and the resource that goes out. Pure. */
 import { z } from 'zod';
+import type { SessionUsage } from './event.ts';
 import { metadataParams, metadataPatch, text } from './fields.ts';
 import { sessionAgentParams, sessionAgentUpdateParams, type SessionAgent } from './session-agent.ts';
 
@@ -50,15 +51,7 @@ export interface Session {
   budget: null;
   outcome_evaluations: never[];
   stats: { active_seconds: number; duration_seconds: number };
-  usage: {
-    input_tokens: number;
-    output_tokens: number;
-    cache_read_input_tokens: number;
-    cache_creation: { ephemeral_5m_input_tokens: number; ephemeral_1h_input_tokens: number };
-    server_tool_use: { web_search_requests: number; web_fetch_requests: number };
-    active_seconds: number;
-    list_cost: null;
-  };
+  usage: SessionUsage & { list_cost: null };
   created_at: string;
   updated_at: string;
   archived_at: string | null;
