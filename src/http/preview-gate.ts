@@ -3,7 +3,8 @@
  * another way than the log and may be early or late; the rules are:
  * - none before the connection has been given the span's start, none for spans that began before the connection;
  * - for each id one start, then deltas, and nothing once the full event or the span's end has been given;
- * - no more deltas of a message once another has started: a dead attempt's may still come in beside the next one's.
+ * - no more deltas of a message once another has started, and nothing more of a span once its full message has been
+ *   given: a dead attempt's may still come in beside the next one's, and clients fold all frames into one message.
  */
 import type { PreviewMessage } from '../previews.ts';
 import type { Preview } from '../wire/event.ts';
@@ -28,19 +29,24 @@ export function createPreviewGate(wanted: ReadonlySet<string>): PreviewGate {
   const open = new Set<string>();
   const over = new Set<string>();
   const started = new Set<string>();
-  const finished = new Set<string>();
   const held = new Map<string, Preview[]>();
   let messageId: string | undefined;
+
+  function close(spanId: string): void {
+    open.delete(spanId);
+    held.delete(spanId);
+    over.add(spanId);
+  }
 
   function pass(frame: Preview): boolean {
     if (frame.type === 'event_start') {
       const { id, type } = frame.event;
-      if (!wanted.has(type) || started.has(id) || finished.has(id)) return false;
+      if (!wanted.has(type) || started.has(id)) return false;
       started.add(id);
       if (type === 'agent.message') messageId = id;
       return true;
     }
-    return frame.event_id === messageId && !finished.has(messageId);
+    return frame.event_id === messageId;
   }
 
   return {
@@ -60,12 +66,11 @@ export function createPreviewGate(wanted: ReadonlySet<string>): PreviewGate {
         held.delete(event.id);
         return waiting.filter(pass);
       }
-      if (event.type === 'span.model_request_end' && event.model_request_start_id !== undefined) {
-        open.delete(event.model_request_start_id);
-        held.delete(event.model_request_start_id);
-        over.add(event.model_request_start_id);
-      }
-      if (event.type === 'agent.message' || event.type === 'agent.thinking') finished.add(event.id);
+      if (event.type === 'span.model_request_end' && event.model_request_start_id !== undefined)
+        close(event.model_request_start_id);
+      if (event.type === 'agent.message') open.forEach(close);
+      // Marks it as shown, so that a late preview of it is not.
+      if (event.type === 'agent.thinking') started.add(event.id);
       return [];
     },
   };

@@ -105,6 +105,15 @@ describe('a connection', () => {
   });
 });
 
+test('a dead attempt whose message had begun adds nothing to the full message of the next one', () => {
+  const gate = createPreviewGate(BOTH);
+  gate.event(began('s1'));
+  expect(gate.preview(preview('s1', start('old')))).toHaveLength(1);
+  gate.event({ id: 'new', type: 'agent.message' });
+  expect(gate.preview(preview('s1', delta('old', 'a')))).toEqual([]);
+  expect(gate.preview(preview('s1', start('older')))).toEqual([]);
+});
+
 interface Attempt {
   readonly thinking: number;
   readonly texts: readonly (readonly string[])[];
@@ -218,7 +227,7 @@ test('whatever the order of arrival, each id gets one start, then deltas without
         expect(frames).toEqual(made.slice(0, frames.length));
       }
     }),
-    { numRuns: 400 },
+    { numRuns: 1000 },
   );
 });
 
