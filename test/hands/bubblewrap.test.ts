@@ -63,6 +63,20 @@ describe.skipIf(problem !== undefined)('bubblewrap hands', () => {
     await hands.release(made);
   });
 
+  it('are one hand, however many ask for it at the same moment, time after time', async () => {
+    const askers = Array.from({ length: 6 }, () =>
+      createBubblewrapHands({ dataDir, nodePath: process.execPath }),
+    );
+    for (let round = 0; round < 10; round += 1) {
+      const [first, ...others] = await Promise.all(
+        askers.map((hands) => hands.provision(`crowd ${round}`, { network: 'none' }, never)),
+      );
+      if (!first) throw new Error('nobody asked');
+      expect(others).toEqual(others.map(() => first));
+      await askers[0]?.release(first);
+    }
+  });
+
   it('live on where a suspension was noted and not carried out', async () => {
     const hands = createBubblewrapHands({ dataDir, nodePath: process.execPath });
     const hand = await hands.provision('noted', { network: 'none' }, never);

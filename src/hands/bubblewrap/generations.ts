@@ -64,14 +64,21 @@ export async function launch(making: Making, home: string, key: string): Promise
   const generation = toGeneration(home, name);
   const { folder, mark } = generation;
   const uid = toHostUid(making.host, name);
-  await makeFolder(folder, key, { host: making.host, uid });
   let started = false;
   try {
+    await makeFolder(folder, key, { host: making.host, uid });
     started = await start(making.host, home, { ...making, mark, folder, uid });
+  } catch (error) {
+    // Whoever was quicker removes all other generations, also one that is still being made.
+    if (!isMissingFile(error)) throw error;
   } finally {
     if (!started) await removeFolder(folder);
   }
   return started ? generation : undefined;
+}
+
+function isMissingFile(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT' && 'path' in error;
 }
 
 /** The generation that answers, if there is one. One that runs but stays silent is put out of its misery. */

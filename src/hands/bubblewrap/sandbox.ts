@@ -185,7 +185,8 @@ export async function removeFolder(folder: string): Promise<void> {
     await rm(folder, { recursive: true, force: true });
   } catch {
     await promisify(execFile)('chmod', ['-R', 'u+rwX', folder]).catch(() => undefined);
-    await rm(folder, { recursive: true, force: true });
+    // Again and again where another process is still filling it.
+    await rm(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
   }
 }
 
