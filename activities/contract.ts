@@ -15,7 +15,15 @@ export interface Hand {
 /** The remote activities of a session. Their inputs carry drafts that ride into the log with the scheduling. */
 export interface SessionActivities {
   /** One model request: reads the log up to `spanId`, answers what the model produced. */
-  brain(input: Carrier & { readonly sessionId: string; readonly spanId: string }): Promise<Carrier>;
+  brain(
+    input: Carrier & {
+      readonly sessionId: string;
+      readonly spanId: string;
+      readonly leftMicrocents: number | null;
+    },
+  ): Promise<Carrier>;
+  /** Runs a call that reads the session's own log. */
+  recall(input: Carrier & { readonly sessionId: string; readonly callId: string }): Promise<Carrier>;
   /** Makes the session's hand. */
   provision(
     input: Carrier & { readonly sessionId: string; readonly network: 'none' | 'open' },

@@ -36,11 +36,12 @@ export function createActivities(deps: ActivityDeps): SessionActivities {
   const { sessions, brain, hands, previews, pack, newId } = deps;
 
   return {
-    async brain({ sessionId, spanId }) {
+    async brain({ sessionId, spanId, leftMicrocents }) {
+      const { attempt } = Context.current().info;
       const entries = await sessions.getEvents(sessionId, { throughId: spanId });
       const preview: Thought['preview'] = (frame) => previews.send({ sessionId, spanId, frame });
       const think = (signal: AbortSignal) =>
-        brain.think({ sessionId, spanId, entries, newId, signal, preview });
+        brain.think({ sessionId, spanId, entries, attempt, leftMicrocents, newId, signal, preview });
       const drafts = await underWatch(sessions, sessionId, think, 'abort');
       return { drafts: await pack(sessionId, drafts) };
     },
@@ -61,8 +62,7 @@ export function createActivities(deps: ActivityDeps): SessionActivities {
     },
 
     async execute({ sessionId, callId, hand }) {
-      const [entry] = await sessions.getEvents(sessionId, { throughId: callId, order: 'desc', limit: 1 });
-      const call = callOf(entry, callId);
+      const call = await readCall(sessions, sessionId, callId);
       try {
         const outcome = await underWatch(sessions, sessionId, (signal) =>
           hands.execute(hand, call, { signal }),
@@ -74,6 +74,16 @@ export function createActivities(deps: ActivityDeps): SessionActivities {
         if (!(error instanceof HandGoneError)) throw error;
         return { drafts: lostHand(newId, callId, hand, messageOf(error)) };
       }
+    },
+
+    async recall({ sessionId, callId }) {
+      const call = await readCall(sessions, sessionId, callId);
+      const asked = brain.recall(call.input);
+      const outcome =
+        'error' in asked
+          ? textOutcome(asked.error)
+          : { ...textOutcome(asked.show(await sessions.getEvents(sessionId, asked.slice))), isError: false };
+      return { drafts: await pack(sessionId, [resultDraft(newId(), callId, outcome)]) };
     },
 
     async release({ hand }) {
@@ -158,10 +168,12 @@ function isUsersWish(reason: unknown): boolean {
   return reason instanceof CancelledFailure && reason.message === 'CANCELLED';
 }
 
-function callOf(
-  entry: Entry | undefined,
+async function readCall(
+  sessions: Sessions,
+  sessionId: string,
   callId: string,
-): { id: string; name: string; input: Record<string, unknown> } {
+): Promise<{ id: string; name: string; input: Record<string, unknown> }> {
+  const [entry] = await sessions.getEvents(sessionId, { throughId: callId, order: 'desc', limit: 1 });
   const event = entry?.event;
   if (event?.type !== 'agent.tool_use')
     throw ApplicationFailure.nonRetryable(`the log has no tool call ${callId}`);

@@ -3,6 +3,7 @@ import Anthropic from '@anthropic-ai/sdk';
 import { Client } from '@temporalio/client';
 import { join } from 'node:path';
 import { createFolderBlobs } from './blobs/folder.ts';
+import { takesSystemMessages } from './brain/models.ts';
 import type { RoleConfig } from './config.ts';
 import { createApp } from './http/app.ts';
 import { hashApiKey } from './http/auth.ts';
@@ -41,6 +42,10 @@ export async function runApi(config: RoleConfig): Promise<Role> {
     modelAttempts: config.modelRetry.attempts,
     modelRetryBaseMs: config.modelRetry.baseMs,
     provision: config.provision,
+    steering: config.steering,
+    context: config.context,
+    judgeModel: config.judgeModel ?? null,
+    priceTable: config.prices,
   };
   const app = createApp({
     records,
@@ -54,7 +59,7 @@ export async function runApi(config: RoleConfig): Promise<Role> {
       await connection.workflowService.getSystemInfo({});
       return { ok: true };
     },
-    mount: (app) => mountSessions(app, { records, sessions, previews, now, settings }),
+    mount: (app) => mountSessions(app, { records, sessions, previews, now, settings, takesSystemMessages }),
   });
   const listening = await listen(app.fetch, config);
   const { port } = listening;

@@ -12,6 +12,10 @@ export interface Thought {
   /** The `span.model_request_start` that this request belongs to: the last of `entries`. */
   readonly spanId: string;
   readonly entries: readonly Entry[];
+  /** Which try this is, from 1: those before ended with their worker. */
+  readonly attempt: number;
+  /** What the budget leaves for this request in all its tries, in microcents; null: there is none. */
+  readonly leftMicrocents: number | null;
   /** Gives out event ids. */
   readonly newId: () => string;
   /** Shows what is being made; best effort, must not throw. */
@@ -25,6 +29,20 @@ export class InterruptedError extends Error {
   override readonly name = 'InterruptedError';
 }
 
+/** What a call of the brain's own tool wants to read, and how the model is shown it; or why it cannot be. */
+export type Recall =
+  | { readonly slice: RecallSlice; readonly show: (entries: readonly Entry[]) => string }
+  | { readonly error: string };
+
+/** A piece of the session's log, by position. */
+export interface RecallSlice {
+  readonly from?: number;
+  readonly to?: number;
+  readonly types?: readonly string[];
+  readonly order: 'asc' | 'desc';
+  readonly limit: number;
+}
+
 /** The port. Implementation: `brain/claude.ts`. */
 export interface Brain {
   /**
@@ -32,4 +50,6 @@ export interface Brain {
    * model and interruptions are answers too. Throws only when the signal aborts for another reason.
    */
   think(thought: Thought): Promise<readonly Draft[]>;
+  /** Reads the input of a call that reads the session's own log. Pure. */
+  recall(input: unknown): Recall;
 }

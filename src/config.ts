@@ -6,6 +6,8 @@ import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import process from 'node:process';
+import type { ContextPolicy } from './log.ts';
+import { LIST_PRICES, readPriceTable, type PriceTable } from './prices.ts';
 
 /** Everything that can be set from outside. */
 export interface Config {
@@ -32,6 +34,12 @@ export interface Config {
   readonly provision: 'lazy' | 'eager';
   /** How often a failing model request is tried in all, and the first pause between two tries. */
   readonly modelRetry: { readonly attempts: number; readonly baseMs: number };
+  /** Where messages in the middle of a turn are taken up. */
+  readonly steering: 'turn' | 'round';
+  readonly context: ContextPolicy;
+  readonly prices: PriceTable;
+  /** Judges tool calls under the policy `auto`; undefined: the client is asked. */
+  readonly judgeModel: string | undefined;
 }
 
 /** Where two processes meet to pass token previews on: fits both `server.listen` and `net.connect`. */
@@ -105,6 +113,15 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
       attempts: wholeNumber(env, 'DROVER_MODEL_ATTEMPTS', 8, 1),
       baseMs: wholeNumber(env, 'DROVER_MODEL_RETRY_BASE_MS', 1000, 1),
     },
+    steering: oneOf(env, 'DROVER_STEERING', ['turn', 'round']) ?? 'turn',
+    context: {
+      clearAtTokens: wholeNumber(env, 'DROVER_CLEAR_AT', 100_000, 0),
+      keepResults: wholeNumber(env, 'DROVER_KEEP_RESULTS', 6, 0),
+      compactAtTokens: wholeNumber(env, 'DROVER_COMPACT_AT', 160_000, 0),
+      keepAnswers: wholeNumber(env, 'DROVER_KEEP_ANSWERS', 2, 0),
+    },
+    prices: priceTable(env),
+    judgeModel: text(env, 'DROVER_JUDGE_MODEL'),
   });
 }
 
@@ -197,6 +214,17 @@ function secretFile(env: NodeJS.ProcessEnv, name: string): string | undefined {
   }
   if (value === '') throw new ConfigError(`${name}: ${path} is empty`);
   return value;
+}
+
+function priceTable(env: NodeJS.ProcessEnv): PriceTable {
+  const path = text(env, 'DROVER_PRICES');
+  if (path === undefined) return LIST_PRICES;
+  try {
+    return readPriceTable(readFileSync(path, 'utf8'));
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new ConfigError(`DROVER_PRICES: ${path} is not a price table: ${why}`);
+  }
 }
 
 function busAddress(env: NodeJS.ProcessEnv): BusAddress {

@@ -9,7 +9,7 @@ import type { EventParams } from './wire/event-params.ts';
 /** What the log knows of a tool call: an open one from the loop, an old one from the log. */
 export interface KnownCall {
   readonly id: string;
-  readonly runner: 'hand' | 'client';
+  readonly runner: 'hand' | 'client' | 'log';
   readonly permission: 'allow' | 'ask' | 'deny';
 }
 
@@ -19,13 +19,19 @@ export function checkEvents(
   loop: LoopState,
   calls: readonly KnownCall[],
 ): void {
+  checkSystemMessages(events);
+  const isCapped = loop.phase.at === 'capped';
   const waiting = new Set(loop.interrupts.length > 0 ? [] : openOf(loop));
   events.forEach((event, index) => {
     const refuse = (why: string): ApiError =>
       invalidRequest(`Invalid ${event.type} event at events[${index}]: ${why}`);
     switch (event.type) {
       case 'user.message':
+        if (isCapped) throw refuse(BUDGET_REACHED);
         if (waiting.size > 0) throw refuse(waitingOn([...waiting]));
+        break;
+      case 'system.message':
+        if (isCapped) throw refuse(BUDGET_REACHED);
         break;
       case 'user.interrupt':
         if (event.session_thread_id && event.session_thread_id !== loop.threadId) {
@@ -57,6 +63,19 @@ export function checkEvents(
   });
 }
 
+/** A system message comes last in its request, right behind what it accompanies (wire-api 11.4). */
+function checkSystemMessages(events: readonly EventParams[]): void {
+  const index = events.findIndex(({ type }) => type === 'system.message');
+  if (index === -1) return;
+  const before = events[index - 1]?.type;
+  if (index === events.length - 1 && (before === 'user.message' || before === 'user.custom_tool_result'))
+    return;
+  throw invalidRequest(
+    `Invalid system.message event at events[${index}]: it must be the last event of a request and directly follow the ` +
+      '`user.message`, `user.tool_result` or `user.custom_tool_result` that it accompanies',
+  );
+}
+
 /** The calls that a batch names. */
 export function namedCalls(events: readonly EventParams[]): string[] {
   return events.flatMap((event) => {
@@ -64,6 +83,11 @@ export function namedCalls(events: readonly EventParams[]): string[] {
     return event.type === 'user.custom_tool_result' ? [event.custom_tool_use_id] : [];
   });
 }
+
+/** As the hosted service words it. */
+const BUDGET_REACHED =
+  'session budget reached: consumed list cost has met `budget.max_list_cost`; only `user.tool_confirmation`, ' +
+  '`user.tool_result`, `user.custom_tool_result`, and `user.interrupt` are accepted until the budget is raised';
 
 function openOf(loop: LoopState): string[] {
   return loop.waitingOn.filter((id) => !loop.answered.includes(id) && loop.confirmations[id] === undefined);

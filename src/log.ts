@@ -7,7 +7,37 @@
  * every read. *Hidden* events (`x.…`) are the harness's own facts: they have positions but never leave the server.
  */
 import { formatMicros } from './wire/time.ts';
+import type { Budget } from './wire/budget.ts';
 import type { AgentSnapshot, EventBody, SpanUsage, StopDetails, WireEvent } from './wire/event.ts';
+
+/** How the log becomes a context window. Token counts are those that the model reports. */
+export interface ContextPolicy {
+  /** From so many tokens in the window, contents of older tool results are cleared. 0: never. */
+  readonly clearAtTokens: number;
+  /** How many of the newest tool results a clearing leaves whole. */
+  readonly keepResults: number;
+  /** From so many tokens in the window, the conversation is summed up before the next request. 0: never. */
+  readonly compactAtTokens: number;
+  /** How many of the newest answers, with their results, stand beside a summary word for word. */
+  readonly keepAnswers: number;
+}
+
+/** List price of a model, in US cents for a million tokens. */
+export interface ModelPrice {
+  readonly input: number;
+  readonly output: number;
+  readonly cacheWrite5m: number;
+  readonly cacheWrite1h: number;
+  readonly cacheRead: number;
+}
+
+/** What a session's usage costs: fixed at its creation, so that the same log always costs the same. */
+export interface Prices {
+  /** By model id: every model that the session may ask. One that is missing has no list price. */
+  readonly models: Readonly<Record<string, ModelPrice>>;
+  /** US cents for an hour of running. */
+  readonly runtimeHour: number;
+}
 
 /** How a session is to be run; fixed at its creation. */
 export interface SessionPolicy {
@@ -19,6 +49,12 @@ export interface SessionPolicy {
   readonly provision: 'lazy' | 'eager';
   /** What network its hands get. */
   readonly network: 'none' | 'open';
+  /** Where messages that come in the middle of a turn are taken up: at its end, or before its next model request. */
+  readonly steering: 'turn' | 'round';
+  readonly context: ContextPolicy;
+  readonly prices: Prices;
+  /** The model that judges calls under the policy `auto`; null: nobody does, the client is asked. */
+  readonly judgeModel: string | null;
 }
 
 /** The harness's own facts in the log. */
@@ -36,8 +72,10 @@ export type HiddenBody =
       metadata: Record<string, string>;
       thread_id: string;
       policy: SessionPolicy;
+      budget: Budget | null;
     }
   | { id: string; type: 'x.hand_provisioned'; hand: { id: string; kind: string } }
+  | { id: string; type: 'x.compaction_requested'; keep_answers?: number }
   | { id: string; type: 'x.hand_failed'; reason: string }
   | { id: string; type: 'x.hand_lost'; hand_id: string; reason: string };
 
@@ -51,15 +89,51 @@ export interface ModelFailure {
     | 'model_rate_limited_error'
     | 'model_request_failed_error'
     | 'billing_error'
+    | 'compaction_limit_reached_error'
     | 'unknown_error';
   readonly message: string;
   readonly retryable: boolean;
   readonly retryAfterMs?: number;
+  /** The prompt does not fit into the model's window. */
+  readonly tooLong?: true;
+}
+
+/** Tokens that cost something without being usage of the span's own request as the wire counts it. */
+export interface Charge {
+  readonly model: string;
+  readonly usage: SpanUsage;
+}
+
+/** How a compaction is to be made. */
+export interface CompactOrder {
+  /** Grows when even the request for a summary, or what it left, was too long; 0: nothing is left out of it. */
+  readonly trim: number;
+  readonly keepAnswers: number;
+  /** Clients' wishes that it fulfils; with any, it is made anew from the whole log and not from an older summary. */
+  readonly requests: readonly string[];
+}
+
+/** What a compaction wrote. */
+export interface Compaction {
+  readonly summary: string;
+  /** The last position that the summary stands for; what comes behind it is still given word for word. */
+  readonly through: number;
 }
 
 /** How a model request ended. */
 export interface ModelOutcome {
-  readonly stop: 'end_turn' | 'tool_use' | 'pause_turn' | 'refusal' | 'max_tokens' | 'failed' | 'interrupted';
+  readonly stop:
+    | 'end_turn'
+    | 'tool_use'
+    | 'pause_turn'
+    | 'refusal'
+    | 'max_tokens'
+    | 'failed'
+    | 'interrupted'
+    /** The request summed the conversation up. */
+    | 'compacted'
+    /** Not asked: attempts whose worker died may have spent what was left of the budget. */
+    | 'unaffordable';
   readonly details?: StopDetails;
   readonly failure?: ModelFailure;
 }
@@ -76,6 +150,16 @@ export interface Extra {
   readonly summary?: string;
   /** On `span.model_request_end`. */
   readonly outcome?: ModelOutcome;
+  /** On `span.model_request_end`: what it cost besides its `model_usage`. */
+  readonly charges?: readonly Charge[];
+  /** On `span.model_request_start`: this request sums the conversation up. */
+  readonly compact?: CompactOrder;
+  /** On `agent.thread_context_compacted`. */
+  readonly compaction?: Compaction;
+  /** On `agent.tool_use`: the call reads the session's own log; no hand is needed. */
+  readonly runner?: 'log';
+  /** On `system.message`: it came with a tool's result, so it is taken up with that, not with the next message. */
+  readonly withResult?: true;
   /** On `session.updated`: the names of the agent's MCP servers, for the loop, which sees no content. */
   readonly mcpServers?: readonly string[];
 }
@@ -112,6 +196,7 @@ const QUEUED_TYPES: ReadonlySet<string> = new Set([
   'user.message',
   'user.interrupt',
   'user.tool_confirmation',
+  'system.message',
 ]);
 
 /** Whether an event waits with `processed_at: null` until it is taken up (wire-api 11.3). */

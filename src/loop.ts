@@ -5,15 +5,22 @@
  * A step says: write these events, then start these operations, or tell what runs to stop. `undefined` means:
  * wait. The interpreter carries a step out, folds what comes back and asks again.
  */
-import { NO_USAGE, type Body, type Draft, type Extra, type ModelFailure } from './log.ts';
-import { isBusy, usageOf, type Call, type LoopState } from './loop/state.ts';
+import { NO_USAGE, type Body, type CompactOrder, type Draft, type Extra, type ModelFailure } from './log.ts';
+import { isBusy, type Call, type LoopState } from './loop/state.ts';
+import { leftMicrocents, usageOf } from './loop/usage.ts';
 import type { EventBody, SessionError, StopDetails, StopReason } from './wire/event.ts';
 
 /** An operation to start. Its result comes back as drafts. */
 export type Operation =
-  | { readonly kind: 'model'; readonly summary: string }
+  /** `leftMicrocents`: what the budget leaves for it, in all its attempts; null: there is no budget. */
+  | { readonly kind: 'model'; readonly summary: string; readonly leftMicrocents: number | null }
   | { readonly kind: 'provision' }
-  | { readonly kind: 'tool'; readonly callId: string; readonly summary: string }
+  | {
+      readonly kind: 'tool';
+      readonly callId: string;
+      readonly summary: string;
+      readonly runner: 'hand' | 'log';
+    }
   | { readonly kind: 'timer'; readonly ms: number };
 
 type Unwritten<T> = T extends { id: string } ? Omit<T, 'id'> : never;
@@ -52,11 +59,15 @@ export function decide(state: LoopState): Step | undefined {
   if (state.inFlight.model || state.inFlight.timer) return undefined;
   if (state.policy.provision === 'eager' && !state.handTried)
     return { write: [], start: [{ kind: 'provision' }] };
+  return advance(state);
+}
 
+/** Goes on with the turn, where nothing stands in its way. */
+function advance(state: LoopState): Step | undefined {
   const { phase } = state;
   switch (phase.at) {
     case 'thinking':
-      return { write: [], start: [{ kind: 'model', summary: state.model }] };
+      return { write: [], start: [modelRequest(state, phase.compacting)] };
     case 'calls':
       return advanceCalls(state);
     case 'again':
@@ -73,6 +84,8 @@ export function decide(state: LoopState): Step | undefined {
         : { write: [...takeUp(state.stamps), ...idle(state, phase.reason, phase.details)], start: [] };
     case 'rest':
       return state.queue.length > 0 ? beginTurn(state) : undefined;
+    case 'capped':
+      return isSpent(state) ? undefined : think(state, [...running(state), ...takeUp(state.queue)]);
   }
 }
 
@@ -101,6 +114,9 @@ function interrupt(state: LoopState): Step {
     ...takeUp([...state.interrupts, ...state.stamps]),
     ...state.calls.filter((call) => isOpen(state, call)).map((call) => toolError(call.id, INTERRUPTED)),
   ];
+  // At the cap an interrupt has no effect: what is due stays due (wire-api 27.3).
+  if (state.phase.at === 'capped' && isSpent(state))
+    return { write: [...closing, ...idle(state, { type: 'budget_reached' }, null)], start: [] };
   if (state.queue.length === 0)
     return { write: [...closing, ...idle(state, { type: 'end_turn' }, null)], start: [] };
   const resume = state.status === 'running' ? [] : running(state);
@@ -114,18 +130,19 @@ function advanceCalls(state: LoopState): Step | undefined {
   const refused = open.flatMap((call) => refusal(state, call));
   if (refused.length > 0) return { write: [...resume, ...refused], start: [] };
 
-  const runnable = open.filter((call) => isRunnable(state, call));
-  const idleTools = runnable.filter((call) => !state.inFlight.tools.includes(call.id));
-  if (idleTools.length > 0) {
-    if (state.inFlight.provision) return undefined;
-    if (!state.hand) return { write: resume, start: [{ kind: 'provision' }] };
-    return {
-      write: resume,
-      start: idleTools.map(({ id, summary }) => ({ kind: 'tool', callId: id, summary })),
-    };
+  const runnable = open.filter((call) => isRunnable(state, call) && !state.inFlight.tools.includes(call.id));
+  const readers = runnable.filter(({ runner }) => runner === 'log').map(toolCall);
+  const handCalls = runnable.filter(({ runner }) => runner === 'hand').map(toolCall);
+  if (handCalls.length > 0 && !state.inFlight.provision) {
+    const start: Operation[] = state.hand ? handCalls : [{ kind: 'provision' }];
+    return { write: resume, start: [...readers, ...start] };
   }
+  if (readers.length > 0) return { write: resume, start: readers };
   if (isBusy(state)) return undefined;
-  if (open.length === 0) return think({ ...state, stamps: [] }, resume);
+  if (open.length === 0) {
+    const steered = state.policy.steering === 'round' ? takeUp(state.queue) : [];
+    return think({ ...state, stamps: [] }, [...resume, ...steered]);
+  }
 
   const ids = open.map((call) => call.id);
   if (state.status === 'idle' && sameIds(ids, state.waitingOn)) return undefined;
@@ -141,12 +158,17 @@ function refusal(state: LoopState, call: Call): Authored[] {
     const because = confirmation.message ? `: ${confirmation.message}` : '.';
     return [toolError(call.id, `The user denied permission to run this tool${because}`)];
   }
-  if (call.permission === 'deny')
-    return [toolError(call.id, `The tool "${call.name}" is not enabled in this session.`)];
-  if (state.handFailure !== null && isRunnable(state, call)) {
+  if (call.permission === 'deny') return [toolError(call.id, denial(call))];
+  if (state.handFailure !== null && call.runner === 'hand' && isRunnable(state, call)) {
     return [toolError(call.id, `The sandbox could not be provisioned: ${state.handFailure}`)];
   }
   return [];
+}
+
+function denial({ name, judged }: Call): string {
+  return judged
+    ? `This call was judged too risky, so it was not run. Find a safer way, or ask the user.`
+    : `The tool "${name}" is not enabled in this session.`;
 }
 
 function afterFailure(state: LoopState, failure: ModelFailure): Step {
@@ -173,11 +195,43 @@ function afterFailure(state: LoopState, failure: ModelFailure): Step {
   };
 }
 
+/** Asks the model, or has the conversation summed up before, or stops where the budget is spent. */
 function think(state: LoopState, first: readonly Authored[]): Step {
+  const taken = [...first, ...takeUp(state.stamps)];
+  if (isSpent(state))
+    return { write: [...taken, ...idle(state, { type: 'budget_reached' }, null)], start: [] };
+  const compact = compaction(state);
+  const start = { write: { type: 'span.model_request_start' } } as const;
   return {
-    write: [...first, ...takeUp(state.stamps), write({ type: 'span.model_request_start' })],
-    start: [{ kind: 'model', summary: state.model }],
+    write: [...taken, compact ? { ...start, extra: { compact } } : start],
+    start: [modelRequest(state, compact !== undefined)],
   };
+}
+
+function modelRequest(state: LoopState, compacting: boolean): Operation {
+  const summary = compacting ? `${state.model}: sum up` : state.model;
+  return { kind: 'model', summary, leftMicrocents: leftMicrocents(state) };
+}
+
+function isSpent(state: LoopState): boolean {
+  return leftMicrocents(state) === 0;
+}
+
+/** The compaction that the next request has to be, if any. */
+function compaction(state: LoopState): CompactOrder | undefined {
+  const { compactAtTokens, keepAnswers } = state.policy.context;
+  const wish = state.compactRequests.at(-1);
+  const isFull = compactAtTokens > 0 && state.contextTokens >= compactAtTokens;
+  if (!state.mustCompact && !isFull && !wish) return undefined;
+  return {
+    trim: state.trim,
+    keepAnswers: state.trim > 0 ? 0 : (wish?.keepAnswers ?? keepAnswers),
+    requests: state.compactRequests.map(({ id }) => id),
+  };
+}
+
+function toolCall({ id, summary, runner }: Call): Operation {
+  return { kind: 'tool', callId: id, summary, runner: runner === 'log' ? 'log' : 'hand' };
 }
 
 function isOpen(state: LoopState, call: Call): boolean {
@@ -185,7 +239,7 @@ function isOpen(state: LoopState, call: Call): boolean {
 }
 
 function isRunnable(state: LoopState, call: Call): boolean {
-  if (call.runner !== 'hand') return false;
+  if (call.runner === 'client') return false;
   return (
     call.permission === 'allow' ||
     (call.permission === 'ask' && state.confirmations[call.id]?.result === 'allow')
@@ -256,7 +310,7 @@ function usageEvent(state: LoopState, pen: Pen): Body {
   return {
     id: pen.newId(),
     type: 'session.usage',
-    budget: null,
+    budget: state.budget,
     usage: usageOf(state, pen.nowMs()),
   };
 }

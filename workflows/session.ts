@@ -124,7 +124,12 @@ async function perform(
   const { sessionId, state } = run;
   switch (operation.kind) {
     case 'model':
-      return remote(operation.summary, '1h', spanId).brain({ sessionId, spanId, drafts });
+      return remote(operation.summary, '1h', spanId).brain({
+        sessionId,
+        spanId,
+        leftMicrocents: operation.leftMicrocents,
+        drafts,
+      });
     case 'provision':
       return remote('provision a hand', '10m').provision({
         sessionId,
@@ -132,6 +137,12 @@ async function perform(
         drafts,
       });
     case 'tool': {
+      if (operation.runner === 'log')
+        return remote(operation.summary, '1m', operation.callId).recall({
+          sessionId,
+          callId: operation.callId,
+          drafts,
+        });
       if (!state.hand) throw workflow.ApplicationFailure.nonRetryable('there is no hand to run the tool in');
       const { callId, summary } = operation;
       return remote(summary, '24h', callId).execute({ sessionId, callId, hand: state.hand, drafts });

@@ -6,11 +6,22 @@ import type {
   BetaRawMessageStreamEvent,
 } from '@anthropic-ai/sdk/resources/beta/messages/messages';
 import { InterruptedError, type Brain, type Thought } from '../brain.ts';
-import { NO_USAGE, type Draft, type Extra, type ModelOutcome } from '../log.ts';
+import {
+  NO_USAGE,
+  type Charge,
+  type Draft,
+  type Entry,
+  type Extra,
+  type ModelFailure,
+  type ModelOutcome,
+  type Prices,
+} from '../log.ts';
 import type { EventBody, SpanUsage, TextBlock } from '../wire/event.ts';
 import { toFailure } from './failure.ts';
-import { agentOf, toRequest } from './request.ts';
-import { toolboxOf, type Toolbox } from './tools.ts';
+import { toRecall } from './recall.ts';
+import { toPrompt, type Prompt } from './request.ts';
+import { createMeter, isAffordable, lostCharges } from './spending.ts';
+import type { Toolbox } from './tools.ts';
 
 /** What the brain is made of. */
 export interface ClaudeBrainDeps {
@@ -35,36 +46,61 @@ export function createClaudeBrain({
   const client = new Anthropic({ baseURL: baseUrl, apiKey: 'by-proxy', maxRetries: 0 });
 
   return {
+    recall: toRecall,
     async think(thought) {
-      const request = toRequest(thought.entries);
-      if (!request) throw new Error(`session ${thought.sessionId}: a model request without any message`);
+      const prompt = toPrompt(thought.entries);
+      if (!prompt) {
+        if (!thought.entries.at(-1)?.extra?.compact)
+          throw new Error(`session ${thought.sessionId}: a model request without any message`);
+        return [spanEnd(thought, NO_USAGE, { stop: 'failed', failure: NOTHING_TO_SUM_UP })];
+      }
+      const { model } = prompt.request;
+      const lost = lostCharges(thought.attempt, model, prompt.request);
+      if (!isAffordable(lost, pricesOf(thought.entries), thought.leftMicrocents))
+        return [spanEnd(thought, NO_USAGE, { stop: 'unaffordable' }, lost)];
       const silence = silenceGuard(silenceMs);
       const previewer = createPreviewer(thought);
+      const meter = createMeter(model);
       try {
         const authorization = `Bearer ${await tokenFor(thought.sessionId)}`;
         const listening = client.withOptions({ fetch: overhear(silence.heard) });
-        const stream = listening.beta.messages.stream(request, {
+        const stream = listening.beta.messages.stream(prompt.request, {
           headers: { authorization },
           signal: AbortSignal.any([thought.signal, silence.signal]),
         });
-        stream.on('streamEvent', (event) => previewer.show(event));
+        stream.on('streamEvent', (event) => {
+          meter.add(event);
+          // A summary is no message of the conversation.
+          if (prompt.summarises === undefined) previewer.show(event);
+        });
         const message = await stream.finalMessage();
         thought.signal.throwIfAborted();
-        return toDrafts(message, thought, {
-          previewer,
-          toolbox: toolboxOf(agentOf(thought.entries)['tools']),
-        });
+        return toDrafts(message, thought, { previewer, prompt, lost });
       } catch (error) {
+        const charges = [...lost, ...meter.charges()];
         if (thought.signal.reason instanceof InterruptedError)
-          return [spanEnd(thought, NO_USAGE, { stop: 'interrupted' })];
+          return [spanEnd(thought, NO_USAGE, { stop: 'interrupted' }, charges)];
         thought.signal.throwIfAborted();
         const failure = toFailure(silence.signal.aborted ? silence.signal.reason : error);
-        return [spanEnd(thought, NO_USAGE, { stop: 'failed', failure })];
+        return [spanEnd(thought, NO_USAGE, { stop: 'failed', failure }, charges)];
       } finally {
         silence.stop();
       }
     },
   };
+}
+
+/** A conversation that consists of nothing but what has not been answered cannot be made shorter. */
+const NOTHING_TO_SUM_UP: ModelFailure = {
+  kind: 'compaction_limit_reached_error',
+  message: 'There is nothing in the conversation that could be summed up.',
+  retryable: false,
+};
+
+function pricesOf([first]: readonly Entry[]): Prices {
+  return first?.event.type === 'x.session_created'
+    ? first.event.policy.prices
+    : { models: {}, runtimeHour: 0 };
 }
 
 interface Previewer {
@@ -106,25 +142,47 @@ function createPreviewer({ newId, preview }: Thought): Previewer {
   };
 }
 
+interface AnswerParts {
+  readonly previewer: Previewer;
+  readonly prompt: Prompt;
+  readonly lost: readonly Charge[];
+}
+
 /** The events of an answer: thinking, then the text, then the calls, then the end of the span (as measured on the hosted service). */
-function toDrafts(
-  message: BetaMessage,
-  thought: Thought,
-  parts: { previewer: Previewer; toolbox: Toolbox },
-): Draft[] {
+function toDrafts(message: BetaMessage, thought: Thought, parts: AnswerParts): Draft[] {
+  const { previewer, prompt, lost } = parts;
+  if (prompt.summarises !== undefined) return summaryDrafts(message, thought, parts);
   const blocks = usable(message);
   const thinking = blocks.flatMap(({ block, index }) =>
-    isThinking(block) ? [thinkingDraft(block, index, parts.previewer)] : [],
+    isThinking(block) ? [thinkingDraft(block, index, previewer)] : [],
   );
   const texts = blocks.filter(({ block }) => block.type === 'text' && block.text !== '');
   const calls = blocks.flatMap(({ block, index }) =>
-    block.type === 'tool_use' ? [callDraft(block, index, parts.toolbox, thought.newId())] : [],
+    block.type === 'tool_use' ? [callDraft(block, index, prompt.toolbox, thought.newId())] : [],
   );
   return [
     ...thinking,
-    ...messageDraft(texts, parts.previewer.messageId),
+    ...messageDraft(texts, previewer.messageId),
     ...calls,
-    spanEnd(thought, usageOf(message), outcomeOf(message)),
+    spanEnd(thought, usageOf(message), outcomeOf(message), lost),
+  ];
+}
+
+/** The events of a summary; without any text it is a failure like another, and tried again. */
+function summaryDrafts(message: BetaMessage, thought: Thought, { prompt, lost }: AnswerParts): Draft[] {
+  const summary = message.content.flatMap((block) => (block.type === 'text' ? [block.text] : [])).join('\n');
+  if (summary.trim() === '') {
+    const failure = {
+      kind: 'model_request_failed_error',
+      message: 'The model wrote no summary.',
+      retryable: true,
+    } as const;
+    return [spanEnd(thought, usageOf(message), { stop: 'failed', failure }, lost)];
+  }
+  const compaction = { summary, through: prompt.summarises ?? -1 };
+  return [
+    { event: { id: thought.newId(), type: 'agent.thread_context_compacted' }, extra: { compaction } },
+    spanEnd(thought, usageOf(message), { stop: 'compacted' }, lost),
   ];
 }
 
@@ -173,7 +231,8 @@ function callDraft(
           evaluated_permission: permission,
           ...(evaluation ? { evaluation } : {}),
         };
-  return { event, extra: { blocks: [index], callId: block.id, summary: summaryOf(call) } };
+  const extra: Extra = { blocks: [index], callId: block.id, summary: summaryOf(call) };
+  return { event, extra: runner === 'log' ? { ...extra, runner } : extra };
 }
 
 /** `bash: npm test`: the tool and the start of its first text, in one line. */
@@ -182,10 +241,18 @@ function summaryOf({ name, input }: { name: string; input: Record<string, unknow
   return `${name}: ${first}`.replaceAll(/\s+/g, ' ').slice(0, SUMMARY_LENGTH).replace(/: $/, '');
 }
 
-function spanEnd({ spanId, newId }: Thought, usage: SpanUsage, outcome: ModelOutcome): Draft {
+function spanEnd(
+  { spanId, newId }: Thought,
+  usage: SpanUsage,
+  outcome: ModelOutcome,
+  charges: readonly Charge[] = [],
+): Draft {
   const isError = outcome.stop === 'failed';
   const end = { model_request_start_id: spanId, is_error: isError, model_usage: usage };
-  return { event: { id: newId(), type: 'span.model_request_end', ...end }, extra: { outcome } };
+  return {
+    event: { id: newId(), type: 'span.model_request_end', ...end },
+    extra: { outcome, ...(charges.length > 0 ? { charges } : {}) },
+  };
 }
 
 function usageOf({ usage }: BetaMessage): SpanUsage {

@@ -26,8 +26,15 @@ export function toFailure(error: unknown): ModelFailure {
     kind,
     message,
     retryable: isRetryable(error, kind),
+    ...(isTooLong(error, message) ? { tooLong: true } : {}),
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   };
+}
+
+/** The prompt is over what the model, or the API, takes: a shorter one may pass. */
+function isTooLong({ status, type }: APIError, message: string): boolean {
+  if (status === 413) return true;
+  return type === 'invalid_request_error' && /prompt is too long/i.test(message);
 }
 
 function kindOf(error: APIError): ModelFailure['kind'] {

@@ -23,3 +23,11 @@ const FAMILIES: readonly (readonly [RegExp, ModelTraits])[] = [
 export function traitsOf(model: string): ModelTraits {
   return FAMILIES.find(([family]) => family.test(model))?.[1] ?? NEWEST;
 }
+
+/** Those from before Claude Opus 4.8 refuse the role `system` within a conversation. */
+const WITHOUT_SYSTEM_MESSAGES = /^claude-(3|(sonnet|haiku)-4|opus-4(-[0-7]|-\d{8})?($|-))/;
+
+/** Whether a model takes system messages in the middle of a conversation (wire-api 11.4). */
+export function takesSystemMessages(model: string): boolean {
+  return !WITHOUT_SYSTEM_MESSAGES.test(model);
+}

@@ -1,65 +1,79 @@
 /**
- * From the log to a Messages request. Pure. The context window is a view of the log: nothing here changes the log.
- *
- * Every prefix of a log that holds a taken-up message gives a valid request: a tool use whose result is not there
- * yet gets a placeholder, so that no crash between the two can brick a session.
+ * From the log to a Messages request. Pure. The context window is a view of the log: what is summed up, cleared or
+ * cached is decided here, for each request anew, and nothing changes the log.
  */
 import type {
   BetaContentBlockParam,
   MessageCreateParamsStreaming,
 } from '@anthropic-ai/sdk/resources/beta/messages/messages';
-import type { Entry } from '../log.ts';
+import type { ContextPolicy, Entry } from '../log.ts';
 import type { ModelConfig } from '../wire/agent-model.ts';
-import type { AgentSnapshot, ResultBlock } from '../wire/event.ts';
-import { traitsOf } from './models.ts';
-import { toolboxOf } from './tools.ts';
-
-/** What stands in for a result that was never written. */
-export const NO_RESULT = 'No result was recorded for this tool call.';
+import type { AgentSnapshot } from '../wire/event.ts';
+import { summaryMessage, toCompact } from './compaction.ts';
+import { toMessages, type Message } from './messages.ts';
+import { traitsOf, type ModelTraits } from './models.ts';
+import { OFFERED_RECALL, RECALL_TOOL } from './recall.ts';
+import { toolboxOf, type Toolbox } from './tools.ts';
+import { windowOf } from './window.ts';
 
 const THINKING_BUDGET_TOKENS = 8_000;
 const EPHEMERAL = { type: 'ephemeral' } as const;
 /** Some models want it with any `speed`. */
 const FAST_MODE_BETA = 'fast-mode-2026-02-01';
+const NO_LIMITS: ContextPolicy = { clearAtTokens: 0, keepResults: 0, compactAtTokens: 0, keepAnswers: 0 };
 
-/** A message, always with a list of blocks. */
-export interface Message {
-  readonly role: 'user' | 'assistant';
-  readonly content: BetaContentBlockParam[];
+/** A request to make. */
+export interface Prompt {
+  readonly request: MessageCreateParamsStreaming;
+  /** The tools that its answer may call. */
+  readonly toolbox: Toolbox;
+  /** The answer is to be a summary of everything up to this position; undefined: it is the next answer. */
+  readonly summarises: number | undefined;
 }
 
-interface ToolUse {
-  readonly eventId: string;
-  readonly callId: string;
-}
-
-interface Answer {
-  readonly blocks: Map<number, BetaContentBlockParam>;
-  readonly uses: ToolUse[];
-}
-
-interface Draft {
-  readonly messages: Message[];
-  readonly results: Map<string, BetaContentBlockParam>;
-}
-
-/** Builds the request that the brain sends at the end of `entries`; undefined when nobody has said anything yet. */
-export function toRequest(entries: readonly Entry[]): MessageCreateParamsStreaming | undefined {
+/**
+ * Builds what the brain sends at the end of `entries`, which start at position 0. Undefined when nobody has said
+ * anything yet, or when there is nothing that a summary could be made of.
+ */
+export function toPrompt(entries: readonly Entry[]): Prompt | undefined {
   const agent = agentOf(entries);
   const model = modelOf(agent);
   const traits = traitsOf(model.id);
-  const messages = withBreakpoints(toMessages(entries));
+  const policy = policyOf(entries);
+  const order = entries.at(-1)?.extra?.compact;
+  const window = windowOf(entries, policy);
+  const compact =
+    order && toCompact(entries, order, { policy, startsWithThought: traits.thinking === 'budget' });
+  if (order && !compact) return undefined;
+  const messages = withBreakpoints(
+    compact?.messages ?? [...summaryMessage(window.summary), ...toMessages(window.entries, window.cleared)],
+  );
   if (messages.length === 0) return undefined;
+  const isPartial = window.summary !== undefined || window.cleared.size > 0;
+  const toolbox = withRecall(toolboxOf(agent['tools']), isPartial);
+  const request = toRequest({ agent, model, traits, toolbox, messages });
+  return { request, toolbox, summarises: compact?.through };
+}
+
+interface Parts {
+  readonly agent: AgentSnapshot;
+  readonly model: ReturnType<typeof modelOf>;
+  readonly traits: ModelTraits;
+  readonly toolbox: Toolbox;
+  readonly messages: Message[];
+}
+
+function toRequest({ agent, model, traits, toolbox, messages }: Parts): MessageCreateParamsStreaming {
   const system = agent['system'];
   return {
     model: model.id,
     max_tokens: traits.maxTokens,
     stream: true,
-    messages,
+    messages: messages as MessageCreateParamsStreaming['messages'],
     ...(typeof system === 'string' && system.trim() !== ''
       ? { system: [{ type: 'text', text: system, cache_control: EPHEMERAL }] }
       : {}),
-    ...toolsOf(agent, messages),
+    ...toolsOf(toolbox, messages),
     ...thinkingOf(traits.thinking),
     ...(traits.effort && model.effort ? { output_config: { effort: model.effort } } : {}),
     ...(model.inferenceGeo === undefined ? {} : { inference_geo: model.inferenceGeo }),
@@ -67,12 +81,23 @@ export function toRequest(entries: readonly Entry[]): MessageCreateParamsStreami
   };
 }
 
+/** Offers the log to read, once something of it no longer stands in the window. */
+function withRecall(toolbox: Toolbox, isPartial: boolean): Toolbox {
+  if (!isPartial || toolbox.offered.some(({ name }) => name === RECALL_TOOL)) return toolbox;
+  return {
+    offered: [...toolbox.offered, OFFERED_RECALL],
+    judge: (name) =>
+      name === RECALL_TOOL
+        ? { runner: 'log', permission: 'allow', evaluation: { type: 'always_allow' } }
+        : toolbox.judge(name),
+  };
+}
+
 /** The API wants tools wherever the conversation holds calls, also when the agent may make none any more. */
 function toolsOf(
-  agent: AgentSnapshot,
+  { offered }: Toolbox,
   messages: readonly Message[],
 ): Pick<MessageCreateParamsStreaming, 'tools' | 'tool_choice'> {
-  const { offered } = toolboxOf(agent['tools']);
   if (offered.length > 0) return { tools: offered.map((tool) => ({ ...tool })) };
   const blocks = messages.flatMap(({ content }) => content);
   const used = new Set(blocks.flatMap((block) => (block.type === 'tool_use' ? [block.name] : [])));
@@ -90,120 +115,8 @@ export function agentOf(entries: readonly Entry[]): AgentSnapshot {
   return (found?.event as { agent?: AgentSnapshot } | undefined)?.agent ?? {};
 }
 
-/** Turns the log into alternating messages. */
-export function toMessages(entries: readonly Entry[]): Message[] {
-  const draft: Draft = { messages: [], results: resultsOf(entries) };
-  let answer: Answer = { blocks: new Map(), uses: [] };
-  for (const entry of entries) {
-    const { event } = entry;
-    switch (event.type) {
-      case 'user.message':
-        if (event.processed_at !== null) addTo(draft, 'user', event.content.map(toBlock).filter(isNotBlank));
-        break;
-      case 'span.model_request_start':
-        answer = { blocks: new Map(), uses: [] };
-        break;
-      case 'span.model_request_end':
-        addAnswer(draft, answer);
-        break;
-      default:
-        collect(answer, entry);
-    }
-  }
-  return draft.messages;
-}
-
-/** Puts an event of the answer back where its blocks stood. */
-function collect(answer: Answer, { event, extra }: Entry): void {
-  const [block = answer.blocks.size] = extra?.blocks ?? [];
-  switch (event.type) {
-    case 'agent.thinking':
-      if (extra?.thinking) answer.blocks.set(block, extra.thinking as unknown as BetaContentBlockParam);
-      break;
-    case 'agent.message':
-      event.content.forEach((text, index) =>
-        answer.blocks.set(extra?.blocks?.[index] ?? answer.blocks.size, text),
-      );
-      break;
-    case 'agent.tool_use':
-    case 'agent.custom_tool_use': {
-      const callId = extra?.callId ?? event.id;
-      answer.blocks.set(block, { type: 'tool_use', id: callId, name: event.name, input: event.input });
-      answer.uses.push({ eventId: event.id, callId });
-      break;
-    }
-    default:
-  }
-}
-
-/**
- * Writes a finished answer and, right behind it, the result of each of its calls. The API takes neither blank text
- * nor a message that ends with a thought.
- */
-function addAnswer(draft: Draft, { blocks, uses }: Answer): void {
-  const ordered = [...blocks].sort(([left], [right]) => left - right).map(([, block]) => block);
-  const visible = ordered.filter(isNotBlank);
-  const content = visible.slice(0, visible.findLastIndex(({ type }) => !isThought(type)) + 1);
-  if (content.length === 0) return;
-  addTo(draft, 'assistant', content);
-  if (uses.length > 0)
-    addTo(
-      draft,
-      'user',
-      uses.map((use) => resultOf(draft.results, use)),
-    );
-}
-
-function isThought(type: string): boolean {
-  return type === 'thinking' || type === 'redacted_thinking';
-}
-
-function resultOf(results: Draft['results'], { eventId, callId }: ToolUse): BetaContentBlockParam {
-  const found = results.get(eventId);
-  const missing = { type: 'tool_result' as const, tool_use_id: callId, is_error: true, content: NO_RESULT };
-  return found ? ({ ...found, tool_use_id: callId } as BetaContentBlockParam) : missing;
-}
-
-/** The first result of each call is the one that counts. */
-function resultsOf(entries: readonly Entry[]): Map<string, BetaContentBlockParam> {
-  const results = new Map<string, BetaContentBlockParam>();
-  for (const { event } of entries) {
-    if (event.type !== 'agent.tool_result' && event.type !== 'user.custom_tool_result') continue;
-    const id = event.type === 'agent.tool_result' ? event.tool_use_id : event.custom_tool_use_id;
-    if (results.has(id)) continue;
-    const failed = event.is_error === true;
-    // The API takes nothing but text with an error.
-    const content = (event.content ?? [])
-      .map(toBlock)
-      .filter((block) => isNotBlank(block) && (!failed || block.type === 'text'));
-    const filled = failed && content.length === 0 ? 'The tool failed without output.' : content;
-    results.set(id, {
-      type: 'tool_result',
-      tool_use_id: id,
-      ...(filled.length > 0 ? { content: filled } : {}),
-      ...(failed ? { is_error: true } : {}),
-    } as BetaContentBlockParam);
-  }
-  return results;
-}
-
-function isNotBlank(block: BetaContentBlockParam): boolean {
-  return block.type !== 'text' || block.text.trim() !== '';
-}
-
-function addTo(
-  { messages }: Draft,
-  role: 'user' | 'assistant',
-  blocks: readonly BetaContentBlockParam[],
-): void {
-  const last = messages.at(-1);
-  if (blocks.length === 0) return;
-  if (last?.role === role) last.content.push(...blocks);
-  else messages.push({ role, content: [...blocks] });
-}
-
-function toBlock(block: ResultBlock): BetaContentBlockParam {
-  return block as unknown as BetaContentBlockParam;
+function policyOf([first]: readonly Entry[]): ContextPolicy {
+  return first?.event.type === 'x.session_created' ? first.event.policy.context : NO_LIMITS;
 }
 
 /**

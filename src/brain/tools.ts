@@ -13,7 +13,7 @@ export interface OfferedTool {
 /** How a call to a tool is to be treated. */
 export type Verdict =
   | { readonly runner: 'client' }
-  | { readonly runner: 'hand'; readonly permission: Permission; readonly evaluation?: Evaluation };
+  | { readonly runner: 'hand' | 'log'; readonly permission: Permission; readonly evaluation?: Evaluation };
 
 /** A session's tools. */
 export interface Toolbox {

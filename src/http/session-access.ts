@@ -26,6 +26,8 @@ export interface SessionDeps {
   readonly previews: PreviewReceiver;
   readonly now: Clock;
   readonly settings: SessionSettings;
+  /** Whether a model takes system messages in the middle of a conversation. */
+  readonly takesSystemMessages: (model: string) => boolean;
 }
 
 /** How a route finds its session. */

@@ -23,5 +23,10 @@ export function parseEvents(
 
 /** What goes into the log, with fresh ids. */
 export function toDrafts(events: readonly EventParams[]): Draft[] {
-  return events.map((event) => ({ event: toEvent(event, newId('sevt')) }));
+  return events.map((params, index): Draft => {
+    const event = toEvent(params, newId('sevt'));
+    const withResult =
+      event.type === 'system.message' && events[index - 1]?.type === 'user.custom_tool_result';
+    return withResult ? { event, extra: { withResult } } : { event };
+  });
 }

@@ -7,6 +7,7 @@
  * event gives the same state.
  */
 import {
+  isQueuedType,
   REMEMBERED_IDS,
   type Draft,
   type Extra,
@@ -15,15 +16,19 @@ import {
   type ModelOutcome,
   type SessionPolicy,
 } from '../log.ts';
-import type { EventBody, SessionUsage, SpanUsage, StopDetails, StopReason } from '../wire/event.ts';
+import type { Budget } from '../wire/budget.ts';
+import type { EventBody, SpanUsage, StopDetails, StopReason } from '../wire/event.ts';
+import { activeMs, addUsage, NOTHING_USED, type Totals } from './usage.ts';
 
 /** A tool call of the last answer. */
 export interface Call {
   readonly id: string;
   readonly name: string;
-  /** Who runs it: a hand of ours, or the client. */
-  readonly runner: 'hand' | 'client';
+  /** Who runs it: a hand of ours, the client, or nobody but the harness that reads the log. */
+  readonly runner: 'hand' | 'client' | 'log';
   readonly permission: 'allow' | 'ask' | 'deny';
+  /** Denied by the judge, not because the tool is off. */
+  readonly judged: boolean;
   readonly done: boolean;
   /** The call in a few words. */
   readonly summary: string;
@@ -32,12 +37,14 @@ export interface Call {
 /** Where a turn stands. */
 export type Phase =
   | { readonly at: 'rest' }
-  | { readonly at: 'thinking'; readonly spanId: string }
+  | { readonly at: 'thinking'; readonly spanId: string; readonly compacting: boolean }
   | { readonly at: 'calls' }
   | { readonly at: 'again' }
   | { readonly at: 'failed'; readonly failure: ModelFailure }
   | { readonly at: 'backoff'; readonly ms: number; readonly over: boolean }
-  | { readonly at: 'ended'; readonly reason: StopReason; readonly details: StopDetails | null };
+  | { readonly at: 'ended'; readonly reason: StopReason; readonly details: StopDetails | null }
+  /** A model request is due that the budget does not allow. */
+  | { readonly at: 'capped' };
 
 /** Operations that are under way. */
 export interface InFlight {
@@ -55,9 +62,10 @@ export interface Confirmation {
   readonly message: string | null;
 }
 
-/** Totals over the session. */
-export interface Totals extends SpanUsage {
-  readonly activeMs: number;
+/** A client's wish for a compaction. */
+export interface CompactRequest {
+  readonly id: string;
+  readonly keepAnswers?: number;
 }
 
 /** The loop's whole memory. */
@@ -88,19 +96,41 @@ export interface LoopState {
   readonly inFlight: InFlight;
   readonly totals: Totals;
   readonly runningSinceMs: number | null;
+  /** The newest time that the loop was told. */
+  readonly clockMs: number;
+  readonly budget: Budget | null;
+  /** How full the context window was after the last answer. */
+  readonly contextTokens: number;
+  /** The next request must be a compaction, whatever the window's size: the last one did not fit. */
+  readonly mustCompact: boolean;
+  /** Compactions that a client asked for and that are still to come. */
+  readonly compactRequests: readonly CompactRequest[];
+  /** How hard compactions have tried since the last answer; 0: not at all. */
+  readonly trim: number;
   /** Ids of the last client events, so that a repeated write changes nothing. */
   readonly seen: readonly string[];
 }
 
 const IDLE: InFlight = { model: false, provision: false, timer: false, tools: [], cancelled: false };
 const LONGEST_PAUSE_MS = 60_000;
+/** Where not even the hardest compaction makes a prompt that fits, the turn is over. */
+const HARDEST_TRIM = 3;
 
 /** The state before the first draft. */
 export const EMPTY: LoopState = {
   agentName: '',
   model: '',
   threadId: '',
-  policy: { modelAttempts: 8, modelRetryBaseMs: 1000, provision: 'lazy', network: 'none' },
+  policy: {
+    modelAttempts: 8,
+    modelRetryBaseMs: 1000,
+    provision: 'lazy',
+    network: 'none',
+    steering: 'turn',
+    context: { clearAtTokens: 0, keepResults: 0, compactAtTokens: 0, keepAnswers: 0 },
+    prices: { models: {}, runtimeHour: 0 },
+    judgeModel: null,
+  },
   mcpServers: [],
   status: 'idle',
   phase: { at: 'rest' },
@@ -116,20 +146,20 @@ export const EMPTY: LoopState = {
   handFailure: null,
   handTried: false,
   inFlight: IDLE,
-  totals: {
-    input_tokens: 0,
-    output_tokens: 0,
-    cache_creation_input_tokens: 0,
-    cache_read_input_tokens: 0,
-    activeMs: 0,
-  },
+  totals: NOTHING_USED,
   runningSinceMs: null,
+  clockMs: 0,
+  budget: null,
+  contextTokens: 0,
+  mustCompact: false,
+  compactRequests: [],
+  trim: 0,
   seen: [],
 };
 
 /** Folds drafts into the state. `nowMs`: the interpreter's clock, for the time spent running. */
 export function fold(state: LoopState, drafts: readonly Draft[], nowMs: number): LoopState {
-  let next = state;
+  let next = { ...state, clockMs: Math.max(state.clockMs, nowMs) };
   for (const draft of drafts) {
     if (next.status === 'terminated') break;
     next = 'processed' in draft ? takeUp(next, draft.processed) : foldEvent(next, draft, nowMs);
@@ -185,29 +215,6 @@ export function isBusy({ inFlight }: LoopState): boolean {
   return inFlight.model || inFlight.provision || inFlight.timer || inFlight.tools.length > 0;
 }
 
-/** Seconds during which the session was running. */
-function activeMs(state: LoopState, nowMs: number): number {
-  return (
-    state.totals.activeMs + (state.runningSinceMs === null ? 0 : Math.max(0, nowMs - state.runningSinceMs))
-  );
-}
-
-/** The usage of the session so far, as the wire has it. */
-export function usageOf(state: LoopState, nowMs: number): SessionUsage {
-  const { totals } = state;
-  return {
-    input_tokens: totals.input_tokens,
-    output_tokens: totals.output_tokens,
-    cache_read_input_tokens: totals.cache_read_input_tokens,
-    cache_creation: {
-      ephemeral_5m_input_tokens: totals.cache_creation_input_tokens,
-      ephemeral_1h_input_tokens: 0,
-    },
-    server_tool_use: { web_search_requests: 0, web_fetch_requests: 0 },
-    active_seconds: activeMs(state, nowMs) / 1000,
-  };
-}
-
 /** How long to wait before the next try: the server's word, else a bounded doubling. */
 export function pauseMs(failures: number, failure: ModelFailure, baseMs: number): number {
   return failure.retryAfterMs ?? Math.min(LONGEST_PAUSE_MS, baseMs * 2 ** failures);
@@ -226,21 +233,26 @@ function takeUp(state: LoopState, id: string): LoopState {
 
 function foldEvent(state: LoopState, draft: Exclude<Draft, { processed: string }>, nowMs: number): LoopState {
   const { event } = draft;
-  if (event.type.startsWith('user.')) {
+  if (isQueuedType(event.type) || event.type.startsWith('user.')) {
     if (state.seen.includes(event.id)) return state;
     return foldClient(
       { ...state, seen: [...state.seen.slice(1 - REMEMBERED_IDS), event.id] },
       event as EventBody,
+      draft.extra,
     );
   }
   if (event.type.startsWith('x.')) return foldHidden(state, event as HiddenBody);
   return foldServer(state, event as EventBody, draft.extra, nowMs);
 }
 
-function foldClient(state: LoopState, event: EventBody): LoopState {
+function foldClient(state: LoopState, event: EventBody, extra: Extra | undefined): LoopState {
   switch (event.type) {
     case 'user.message':
       return { ...state, queue: [...state.queue, event.id] };
+    case 'system.message':
+      return extra?.withResult
+        ? { ...state, stamps: [...state.stamps, event.id] }
+        : { ...state, queue: [...state.queue, event.id] };
     case 'user.interrupt':
       return { ...state, interrupts: [...state.interrupts, event.id] };
     case 'user.custom_tool_result':
@@ -269,7 +281,13 @@ function foldHidden(state: LoopState, event: HiddenBody): LoopState {
         threadId: event.thread_id,
         policy: event.policy,
         mcpServers: event.mcp_servers,
+        budget: event.budget,
       };
+    case 'x.compaction_requested': {
+      const { id, keep_answers: keepAnswers } = event;
+      const request = keepAnswers === undefined ? { id } : { id, keepAnswers };
+      return { ...state, compactRequests: [...state.compactRequests, request] };
+    }
     case 'x.hand_provisioned':
       return { ...state, hand: event.hand, handFailure: null };
     case 'x.hand_failed':
@@ -287,8 +305,10 @@ function foldServer(state: LoopState, event: EventBody, extra: Extra | undefined
     case 'session.status_rescheduled':
       return { ...rest(state, nowMs), status: 'rescheduling' };
     case 'session.status_idle': {
-      const waitingOn = event.stop_reason.type === 'requires_action' ? event.stop_reason.event_ids : [];
-      const phase: Phase = waitingOn.length > 0 ? { at: 'calls' } : { at: 'rest' };
+      const { stop_reason: reason } = event;
+      const waitingOn = reason.type === 'requires_action' ? reason.event_ids : [];
+      const resting: Phase = reason.type === 'budget_reached' ? { at: 'capped' } : { at: 'rest' };
+      const phase: Phase = waitingOn.length > 0 ? { at: 'calls' } : resting;
       const calls = waitingOn.length > 0 ? state.calls : [];
       return { ...rest(state, nowMs), status: 'idle', phase, waitingOn, calls, failures: 0 };
     }
@@ -300,7 +320,11 @@ function foldServer(state: LoopState, event: EventBody, extra: Extra | undefined
       return { ...state, runningSinceMs: null, totals: { ...state.totals, activeMs: told } };
     }
     case 'session.updated':
-      return { ...state, mcpServers: extra?.mcpServers ?? state.mcpServers };
+      return {
+        ...state,
+        mcpServers: extra?.mcpServers ?? state.mcpServers,
+        budget: event.budget === undefined ? state.budget : event.budget,
+      };
     case 'session.error':
       if (event.error.retry_status.type !== 'retrying' || state.phase.at !== 'failed') return state;
       return {
@@ -315,19 +339,25 @@ function foldServer(state: LoopState, event: EventBody, extra: Extra | undefined
     case 'span.model_request_start':
       return {
         ...state,
-        phase: { at: 'thinking', spanId: event.id },
+        phase: { at: 'thinking', spanId: event.id, compacting: extra?.compact !== undefined },
+        compactRequests: state.compactRequests.filter(({ id }) => !extra?.compact?.requests.includes(id)),
         calls: [],
         answered: [],
         confirmations: {},
       };
-    case 'span.model_request_end':
-      return afterModel(addUsage(state, event.model_usage), extra?.outcome);
+    case 'span.model_request_end': {
+      const { model, policy } = state;
+      const billing = { model, prices: policy.prices, charges: extra?.charges };
+      const totals = addUsage(state.totals, event.model_usage, billing);
+      return afterModel({ ...state, totals }, event.model_usage, extra?.outcome);
+    }
     case 'agent.tool_use':
       return addCall(state, {
         id: event.id,
         name: event.name,
-        runner: 'hand',
+        runner: extra?.runner ?? 'hand',
         permission: event.evaluated_permission,
+        judged: event.evaluation?.type === 'auto',
         done: false,
         summary: extra?.summary ?? event.name,
       });
@@ -337,6 +367,7 @@ function foldServer(state: LoopState, event: EventBody, extra: Extra | undefined
         name: event.name,
         runner: 'client',
         permission: 'allow',
+        judged: false,
         done: false,
         summary: extra?.summary ?? event.name,
       });
@@ -359,21 +390,7 @@ function addCall(state: LoopState, call: Call): LoopState {
   return { ...state, calls: [...state.calls, call] };
 }
 
-function addUsage(state: LoopState, usage: SpanUsage): LoopState {
-  const { totals } = state;
-  return {
-    ...state,
-    totals: {
-      ...totals,
-      input_tokens: totals.input_tokens + usage.input_tokens,
-      output_tokens: totals.output_tokens + usage.output_tokens,
-      cache_creation_input_tokens: totals.cache_creation_input_tokens + usage.cache_creation_input_tokens,
-      cache_read_input_tokens: totals.cache_read_input_tokens + usage.cache_read_input_tokens,
-    },
-  };
-}
-
-function afterModel(state: LoopState, outcome: ModelOutcome | undefined): LoopState {
+function afterModel(state: LoopState, usage: SpanUsage, outcome: ModelOutcome | undefined): LoopState {
   const stop = outcome?.stop ?? 'end_turn';
   if (stop === 'failed') {
     const failure = outcome?.failure ?? {
@@ -381,11 +398,50 @@ function afterModel(state: LoopState, outcome: ModelOutcome | undefined): LoopSt
       message: 'The model request failed.',
       retryable: true,
     };
-    return { ...state, phase: { at: 'failed', failure } };
+    return failure.tooLong && state.policy.context.compactAtTokens > 0
+      ? afterTooLong(state, failure)
+      : { ...state, phase: { at: 'failed', failure } };
   }
+  if (stop === 'unaffordable') return { ...state, phase: { at: 'again' } };
   const healthy = { ...state, failures: 0 };
-  if (state.calls.length > 0) return { ...healthy, phase: { at: 'calls' } };
-  if (stop === 'pause_turn') return { ...healthy, phase: { at: 'again' } };
+  if (stop === 'compacted')
+    return {
+      ...healthy,
+      phase: { at: 'again' },
+      contextTokens: 0,
+      mustCompact: false,
+      trim: state.trim + 1,
+    };
+  // An interrupted request says nothing of the window.
+  const answered =
+    stop === 'interrupted'
+      ? healthy
+      : { ...healthy, contextTokens: windowOf(usage), mustCompact: false, trim: 0 };
+  if (state.calls.length > 0) return { ...answered, phase: { at: 'calls' } };
+  if (stop === 'pause_turn') return { ...answered, phase: { at: 'again' } };
   const reason: StopReason = stop === 'refusal' ? { type: 'refusal' } : { type: 'end_turn' };
-  return { ...healthy, phase: { at: 'ended', reason, details: outcome?.details ?? null } };
+  return { ...answered, phase: { at: 'ended', reason, details: outcome?.details ?? null } };
+}
+
+/** The prompt did not fit: a compaction follows, a harder one where one has been made already. */
+function afterTooLong(state: LoopState, { message }: ModelFailure): LoopState {
+  const isOver = state.trim > HARDEST_TRIM;
+  const failure = { kind: 'compaction_limit_reached_error', message, retryable: false } as const;
+  if (isOver) return { ...state, phase: { at: 'failed', failure }, trim: 0, mustCompact: false };
+  const compacting = state.phase.at === 'thinking' && state.phase.compacting;
+  return {
+    ...state,
+    phase: { at: 'again' },
+    mustCompact: true,
+    trim: compacting ? state.trim + 1 : state.trim,
+  };
+}
+
+function windowOf(usage: SpanUsage): number {
+  return (
+    usage.input_tokens +
+    usage.cache_creation_input_tokens +
+    usage.cache_read_input_tokens +
+    usage.output_tokens
+  );
 }

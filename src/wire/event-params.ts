@@ -61,12 +61,18 @@ const customToolResult = z.strictObject({
   is_error: z.boolean().nullish(),
 });
 
+const systemMessage = z.strictObject({
+  type: z.literal('system.message'),
+  content: z.array(text).min(1).max(1000),
+});
+
 /** One event of `POST /v1/sessions/{id}/events`. */
 export const eventParams = z.discriminatedUnion('type', [
   userMessage,
   userInterrupt,
   toolConfirmation,
   customToolResult,
+  systemMessage,
 ]);
 
 /** One of a session's `initial_events`. */
@@ -79,7 +85,6 @@ export type EventParams = z.output<typeof eventParams>;
 export const UNSUPPORTED_EVENTS: Readonly<Record<string, string>> = {
   'user.tool_result': 'only sessions of self-hosted environments take it',
   'user.define_outcome': 'outcomes are not supported by this server yet',
-  'system.message': 'mid-conversation system messages are not supported by this server yet',
 };
 
 /** The stored form of what a client sent. */

@@ -3,6 +3,8 @@
  * `test/unit/wire-parity.test.ts` assigns them to the official SDK's.
  */
 
+import type { Budget, Money } from './budget.ts';
+
 /** A piece of text. */
 export interface TextBlock {
   type: 'text';
@@ -75,6 +77,8 @@ export interface SessionUsage {
   cache_creation: { ephemeral_5m_input_tokens: number; ephemeral_1h_input_tokens: number };
   server_tool_use: { web_search_requests: number; web_fetch_requests: number };
   active_seconds: number;
+  /** Left out where a model has no list price. */
+  list_cost?: Money;
 }
 
 /** An error inside a session (wire-api section 14). */
@@ -89,7 +93,7 @@ export type SessionError = {
         | 'model_rate_limited_error'
         | 'model_request_failed_error'
         | 'billing_error'
-        | 'tool_use_limit_reached_error';
+        | 'compaction_limit_reached_error';
     }
   | { type: 'mcp_connection_failed_error'; mcp_server_name: string }
 );
@@ -101,7 +105,10 @@ export type Permission = 'allow' | 'ask' | 'deny';
 export type Evaluation =
   | { type: 'always_allow' }
   | { type: 'always_ask' }
-  | { type: 'auto'; evaluated_permission: { type: 'ask'; reason_code: string } };
+  | {
+      type: 'auto';
+      evaluated_permission: { type: 'allow' } | { type: 'ask' | 'deny'; reason_code: string };
+    };
 
 interface Base<Type extends string> {
   id: string;
@@ -120,7 +127,8 @@ export type QueuedEvent =
       result: 'allow' | 'deny';
       deny_message?: string | null;
       session_thread_id?: string | null;
-    });
+    })
+  | (Base<'system.message'> & { content: TextBlock[] });
 
 /** Every event that can stand in a log, without `processed_at` (that is the carrier's time). */
 export type EventBody =
@@ -133,6 +141,7 @@ export type EventBody =
     })
   | (Base<'agent.message'> & { content: TextBlock[] })
   | Base<'agent.thinking'>
+  | Base<'agent.thread_context_compacted'>
   | (Base<'agent.tool_use'> & {
       name: string;
       input: Record<string, unknown>;
@@ -159,12 +168,13 @@ export type EventBody =
       stop_reason: StopReason;
       stop_details: StopDetails | null;
     })
-  | (Base<'session.usage'> & { usage: SessionUsage; budget: null })
+  | (Base<'session.usage'> & { usage: SessionUsage; budget: Budget | null })
   | (Base<'session.error'> & { error: SessionError })
   | (Base<'session.updated'> & {
       agent?: AgentSnapshot;
       metadata?: Record<string, string>;
       title?: string | null;
+      budget?: Budget | null;
     })
   | Base<'span.model_request_start'>
   | (Base<'span.model_request_end'> & {

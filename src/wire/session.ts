@@ -1,5 +1,6 @@
 /** Sessions on the wire (wire-api section 9): what comes in, and the resource that goes out. Pure. */
 import { z } from 'zod';
+import { budgetParams, type Budget, type Money } from './budget.ts';
 import type { SessionUsage } from './event.ts';
 import { metadataParams, metadataPatch, text } from './fields.ts';
 import { sessionAgentParams, sessionAgentUpdateParams, type SessionAgent } from './session-agent.ts';
@@ -21,7 +22,7 @@ export const sessionCreateParams = z.strictObject({
   initial_events: z.array(z.unknown()).max(50).nullish(),
   resources: z.array(z.unknown()).max(500).nullish(),
   vault_ids: z.array(z.string()).nullish(),
-  budget: z.unknown().optional(),
+  budget: budgetParams.nullish(),
 });
 
 /** The body of `POST /v1/sessions/{id}`. */
@@ -30,7 +31,7 @@ export const sessionUpdateParams = z.strictObject({
   metadata: metadataPatch.nullish(),
   agent: sessionAgentUpdateParams.optional(),
   vault_ids: z.unknown().optional(),
-  budget: z.unknown().optional(),
+  budget: budgetParams.nullish(),
 });
 
 /** The body of `POST /v1/sessions/{id}`. */
@@ -48,10 +49,10 @@ export interface Session {
   resources: never[];
   vault_ids: never[];
   deployment_id: string | null;
-  budget: null;
+  budget: Budget | null;
   outcome_evaluations: never[];
   stats: { active_seconds: number; duration_seconds: number };
-  usage: SessionUsage & { list_cost: null };
+  usage: Omit<SessionUsage, 'list_cost'> & { list_cost: Money | null };
   created_at: string;
   updated_at: string;
   archived_at: string | null;

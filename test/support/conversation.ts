@@ -6,6 +6,7 @@
 import fc from 'fast-check';
 import { createProjection, type Author, type Draft, type Entry, type ModelOutcome } from '../../src/log.ts';
 import { signThinking } from '../../src/model/signature.ts';
+import { policyOf } from './policy.ts';
 import type { AgentSnapshot, MessageBlock, ResultBlock, TextBlock } from '../../src/wire/event.ts';
 
 /** One durable write. */
@@ -70,7 +71,8 @@ export function created(agent: AgentSnapshot = AGENT): Draft {
       title: 'a title',
       metadata: { key: 'value' },
       thread_id: 'sthr_1',
-      policy: { modelAttempts: 3, modelRetryBaseMs: 10, provision: 'lazy', network: 'none' },
+      policy: policyOf(),
+      budget: null,
     },
   };
 }

@@ -1,7 +1,7 @@
 /** What every log must satisfy, whatever happened to its session. Numbered as in docs/architecture.md. */
 import { expect } from 'vitest';
 import type { Entry } from '../../src/log.ts';
-import { toMessages } from '../../src/brain/request.ts';
+import { toMessages } from '../../src/brain/messages.ts';
 
 /** Checks a whole log. `atRest`: the session waits, so nothing may be half done. */
 export function checkLog(entries: readonly Entry[], atRest: boolean): void {

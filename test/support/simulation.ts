@@ -2,10 +2,19 @@
  * A session without any engine: the pure loop, interpreted in memory, with every outside event chosen by the test.
  * The log is the projection of what is written, as on a real engine.
  */
-import { createProjection, NO_USAGE, type Draft, type ModelOutcome, type Projection } from '../../src/log.ts';
+import {
+  createProjection,
+  NO_USAGE,
+  type Draft,
+  type ModelOutcome,
+  type Projection,
+  type SessionPolicy,
+} from '../../src/log.ts';
 import { author, decide, INTERRUPTED, type Operation } from '../../src/loop.ts';
 import { began, cancelled, EMPTY, ended, fold, type LoopState } from '../../src/loop/state.ts';
+import type { Budget } from '../../src/wire/budget.ts';
 import type { EventBody } from '../../src/wire/event.ts';
+import { policyOf } from './policy.ts';
 
 export interface Running {
   readonly operation: Operation;
@@ -26,7 +35,9 @@ export interface Simulation {
 }
 
 /** Starts a session and lets the loop run until it waits. */
-export function simulate(options: { modelAttempts?: number; mcpServers?: string[] } = {}): Simulation {
+export function simulate(
+  options: Partial<SessionPolicy> & { mcpServers?: string[]; budget?: Budget } = {},
+): Simulation {
   const log = createProjection();
   const running: Running[] = [];
   let state = EMPTY;
@@ -77,12 +88,8 @@ export function simulate(options: { modelAttempts?: number; mcpServers?: string[
       title: null,
       metadata: {},
       thread_id: 'sthr_1',
-      policy: {
-        modelAttempts: options.modelAttempts ?? 3,
-        modelRetryBaseMs: 10,
-        provision: 'lazy',
-        network: 'none',
-      },
+      policy: policyOf(options),
+      budget: options.budget ?? null,
     },
   };
   write([created], 'server');

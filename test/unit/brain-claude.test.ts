@@ -59,6 +59,8 @@ function begin(
     sessionId: 'sesn_1',
     spanId: 'span',
     entries,
+    attempt: 1,
+    leftMicrocents: null,
     newId,
     preview: (frame) => previews.push(frame),
     signal: controller.signal,
@@ -273,7 +275,7 @@ describe('an abort', () => {
   const waiting = () =>
     begin(scripted({ think: 'Hm.' }, { say: 'Half' }, { delayMs: 600_000 }, { call: 'bash', input: {} }));
 
-  test('by the user drops what was there, and costs nothing', async () => {
+  test('by the user drops what was there; the span shows no tokens, the bill does', async () => {
     const { previews, controller, drafts } = waiting();
     await eventually(() => expect(previews.some(({ type }) => type === 'event_delta')).toBe(true));
     controller.abort(new InterruptedError('stop'));
@@ -286,7 +288,15 @@ describe('an abort', () => {
           is_error: false,
           model_usage: NO_USAGE,
         },
-        extra: { outcome: { stop: 'interrupted' } },
+        extra: {
+          outcome: { stop: 'interrupted' },
+          charges: [
+            {
+              model: 'claude-opus-4-8',
+              usage: expect.objectContaining({ output_tokens: expect.any(Number) }),
+            },
+          ],
+        },
       },
     ]);
   });
@@ -300,6 +310,8 @@ describe('an abort', () => {
       sessionId: 's',
       spanId: 'span',
       entries,
+      attempt: 1,
+      leftMicrocents: null,
       newId,
       preview,
       signal: controller.signal,

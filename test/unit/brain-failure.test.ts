@@ -59,7 +59,12 @@ describe('an answer of the model API', () => {
     [504, 'timeout_error', 'model_request_failed_error', true],
     [529, 'overloaded_error', 'model_overloaded_error', true],
   ] as const)('%i %s is %s, retryable: %s', async (status, type, kind, retryable) => {
-    expect(toFailure(await answered(status, type))).toEqual({ kind, retryable, message: `about ${type}` });
+    expect(toFailure(await answered(status, type))).toEqual({
+      kind,
+      retryable,
+      message: `about ${type}`,
+      ...(status === 413 ? { tooLong: true } : {}),
+    });
   });
 
   test('that names an overload under another status is an overload', async () => {

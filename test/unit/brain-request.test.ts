@@ -1,7 +1,8 @@
 import type { MessageCreateParamsStreaming } from '@anthropic-ai/sdk/resources/beta/messages/messages';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { agentOf, NO_RESULT, toMessages, toRequest } from '../../src/brain/request.ts';
+import { NO_RESULT, toMessages } from '../../src/brain/messages.ts';
+import { agentOf, toPrompt } from '../../src/brain/request.ts';
 import { toolboxOf } from '../../src/brain/tools.ts';
 import type { Draft, Entry } from '../../src/log.ts';
 import { checkAnswerable, checkPrompt, marksIn } from '../../src/model/rules.ts';
@@ -65,6 +66,8 @@ const result = (callId: string, content: ResultBlock[], isError?: boolean): Draf
 });
 const text = (words: string) => ({ type: 'text' as const, text: words });
 const image = { type: 'image' as const, source: { type: 'url' as const, url: 'https://example.com/a.png' } };
+
+const toRequest = (entries: readonly Entry[]) => toPrompt(entries)?.request;
 
 /** Fails as the real API would where a request breaks its rules. */
 function checkLegal(request: MessageCreateParamsStreaming): void {

@@ -1,7 +1,8 @@
 /** What a new session is made of: its agent, its environment, and what this server cannot give it yet. */
 import type { z } from 'zod';
 import { newId } from '../../id.ts';
-import type { SessionPolicy } from '../../log.ts';
+import type { Prices, SessionPolicy } from '../../log.ts';
+import { pricesFor, type PriceTable } from '../../prices.ts';
 import type { Records } from '../../records.ts';
 import type { SessionSeed } from '../../session.ts';
 import type { Environment } from '../../wire/environment.ts';
@@ -11,8 +12,10 @@ import { resolveOverrides, toAgentReference, type SessionAgent } from '../../wir
 import type { sessionCreateParams } from '../../wire/session.ts';
 import { environmentNotFound } from './environments.ts';
 
-/** Settings that a session keeps from its creation on. */
-export type SessionSettings = Omit<SessionPolicy, 'network'>;
+/** Settings that a session keeps from its creation on; of the price table, what it needs. */
+export interface SessionSettings extends Omit<SessionPolicy, 'network' | 'prices'> {
+  readonly priceTable: PriceTable;
+}
 
 type Params = z.output<typeof sessionCreateParams>;
 
@@ -25,6 +28,11 @@ export async function resolveSession(
   refuseUnsupported(params);
   const agent = await resolveAgent(records, workspaceId, params);
   const environment = await resolveEnvironment(records, workspaceId, params.environment_id);
+  const { priceTable, ...policy } = settings;
+  const models = [agent.model.id, ...(settings.judgeModel === null ? [] : [settings.judgeModel])];
+  const prices = pricesFor(priceTable, models);
+  const budget = params.budget ?? null;
+  if (budget !== null) checkBudgetable(models, prices);
   const created: SessionSeed['created'] = {
     id: newId('sevt'),
     type: 'x.session_created',
@@ -37,7 +45,8 @@ export async function resolveSession(
     title: params.title ?? null,
     metadata: mergeMetadata({}, params.metadata ?? {}),
     thread_id: newId('sthr'),
-    policy: { ...settings, network: networkOf(environment) },
+    policy: { ...policy, prices, network: networkOf(environment) },
+    budget,
   };
   return { created, agent };
 }
@@ -86,9 +95,16 @@ function networkOf({ config }: Environment): 'none' | 'open' {
   return config.type === 'cloud' && config.networking.type === 'unrestricted' ? 'open' : 'none';
 }
 
-function refuseUnsupported({ resources, vault_ids, budget }: Params): void {
+/** Throws 400 when one of the models has no list price: a budget could not hold it back (wire-api 27.3). */
+export function checkBudgetable(models: readonly string[], prices: Prices): void {
+  const unpriced = models.find((model) => prices.models[model] === undefined);
+  if (unpriced === undefined) return;
+  throw invalidRequest(`budget: model ${unpriced} has no list price, so its cost cannot be limited`, {
+    errorCode: 'model_not_budgetable',
+  });
+}
+
+function refuseUnsupported({ resources, vault_ids }: Params): void {
   if (resources && resources.length > 0) throw invalidRequest('resources: not supported by this server yet');
   if (vault_ids && vault_ids.length > 0) throw notFound(`vault_ids[0]: vault ${vault_ids[0]} not found`);
-  if (budget !== undefined && budget !== null)
-    throw invalidRequest('budget: not supported by this server yet');
 }

@@ -1,6 +1,6 @@
 /** Session events over HTTP (wire-api sections 5.3, 11 and 12): send, list, stream. */
 import { checkEvents, namedCalls, type KnownCall } from '../../event-rules.ts';
-import { toWire } from '../../log.ts';
+import { toWire, type Draft } from '../../log.ts';
 import { MOST_QUEUED, type ListKey, type Sessions, type SessionView } from '../../session.ts';
 import { DELTA_TYPES, LISTABLE_TYPES } from '../../wire/event.ts';
 import type { EventParams } from '../../wire/event-params.ts';
@@ -39,11 +39,22 @@ export function mountSessionEvents(app: App, deps: SessionRouteDeps): void {
     const view = await readView(sessions, id, 'live');
     if (view.terminatedAt !== null) throw terminated(id);
     checkEvents(events, view.loop, await knownCalls(sessions, id, { events, view }));
+    checkSystemSupport(events, view, deps.takesSystemMessages);
     const drafts = toDrafts(events);
-    const entries = await sessions.emitEvent(id, drafts).catch((error: unknown) => {
-      throw toApiError(error, id);
+    // At the cap an interrupt has no effect and is not recorded (wire-api 27.3).
+    const recorded = drafts.filter((draft) => view.loop.phase.at !== 'capped' || !isInterrupt(draft));
+    const entries =
+      recorded.length === 0
+        ? []
+        : await sessions.emitEvent(id, recorded).catch((error: unknown) => {
+            throw toApiError(error, id);
+          });
+    const data = drafts.flatMap((draft) => {
+      if (!('event' in draft)) return [];
+      const entry = entries.find(({ event }) => event.id === draft.event.id);
+      return [entry ? toWire(entry) : { ...draft.event, processed_at: deps.now() }];
     });
-    return c.json({ data: entries.map(toWire) });
+    return c.json({ data });
   });
 
   app.get('/v1/sessions/:id/events', async (c) => {
@@ -78,6 +89,24 @@ export function mountSessionEvents(app: App, deps: SessionRouteDeps): void {
       throw toApiError(error, id);
     });
   });
+}
+
+function isInterrupt(draft: Draft): boolean {
+  return 'event' in draft && draft.event.type === 'user.interrupt';
+}
+
+function checkSystemSupport(
+  events: readonly EventParams[],
+  { loop }: SessionView,
+  takesSystemMessages: (model: string) => boolean,
+): void {
+  const index = events.findIndex(({ type }) => type === 'system.message');
+  if (index === -1 || takesSystemMessages(loop.model)) return;
+  throw invalidRequest(
+    `Invalid system.message event at events[${index}]: model ${loop.model} does not take system messages in the ` +
+      'middle of a conversation',
+    { errorCode: 'model_does_not_support_mid_conversation_system' },
+  );
 }
 
 /** Calls that the batch names: open ones are in the loop's memory, older ones are looked up in the log. */

@@ -1,8 +1,11 @@
 /** Sessions over HTTP (wire-api section 9): create, read, list, update, archive, delete. */
 import { newId } from '../../id.ts';
 import type { Draft } from '../../log.ts';
+import { limitOf } from '../../loop/cost.ts';
+import { spentMicrocents } from '../../loop/usage.ts';
 import { MissingReferenceError, type SessionRow } from '../../records.ts';
 import { SessionGoneError, type Sessions, type SessionView } from '../../session.ts';
+import type { Budget } from '../../wire/budget.ts';
 import { initialEventParams } from '../../wire/event-params.ts';
 import { invalidRequest, notFound } from '../../wire/error.ts';
 import { mergeMetadata, sameJson } from '../../wire/fields.ts';
@@ -218,7 +221,26 @@ function mountChanges(app: App, { records, sessions, now, find }: SessionRouteDe
   });
 }
 
+/** A budget may be raised or removed, whatever the session does; never added (wire-api 27.3). */
+function budgetChange(budget: Budget | null | undefined, { loop }: SessionView): Pick<Changes, 'budget'> {
+  if (budget === undefined || sameJson(budget, loop.budget)) return {};
+  if (budget === null) return { budget };
+  if (loop.budget === null) {
+    throw invalidRequest('budget: a budget can only be set when a session is created', {
+      errorCode: 'budget_create_only',
+    });
+  }
+  if (limitOf(budget) <= spentMicrocents(loop, Date.now())) {
+    throw invalidRequest(
+      "budget.max_list_cost: budget.max_list_cost must be greater than the session's consumed list cost",
+      { errorCode: 'budget_not_raised' },
+    );
+  }
+  return { budget };
+}
+
 interface Changes {
+  budget?: Budget | null;
   agent?: SessionAgent;
   title?: string | null;
   metadata?: Record<string, string>;
@@ -228,12 +250,7 @@ interface Changes {
 function changesOf(params: SessionUpdateParams, view: SessionView): Changes | undefined {
   if (params.vault_ids !== undefined)
     throw invalidRequest('vault_ids: reserved; vaults can only be set when a session is created');
-  if (params.budget !== undefined && params.budget !== null) {
-    throw invalidRequest('budget: a budget can only be set when a session is created', {
-      errorCode: 'budget_create_only',
-    });
-  }
-  const changes: Changes = {};
+  const changes: Changes = { ...budgetChange(params.budget, view) };
   if (params.title !== undefined && params.title !== view.title) changes.title = params.title;
   if (params.metadata !== undefined) {
     const metadata = params.metadata === null ? {} : mergeMetadata({ ...view.metadata }, params.metadata);

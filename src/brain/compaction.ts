@@ -1,0 +1,104 @@
+/**
+ * Compaction: the model sums a conversation up that has filled its window, and later requests hold the summary in
+ * place of what it stands for. The log keeps everything, so that a compaction can be made again with other settings.
+ * Pure.
+ */
+import type { CompactOrder, Compaction, ContextPolicy, Entry } from '../log.ts';
+import { toMessages, type Message } from './messages.ts';
+import { clearAll, windowOf } from './window.ts';
+
+/** What the model is asked for. The scripted model knows a request for a summary by its first sentence. */
+export const SUMMARY_REQUEST =
+  'Sum this conversation up so that it can go on without what came before. You will go on from your summary alone, so ' +
+  'write down everything that still matters: what the user asked for and any wishes about how; what has been done ' +
+  'and found out, with exact names, paths, numbers and commands; decisions and their reasons; what failed; what is ' +
+  'still to be done, and the very next step. Answer with the summary only. Do not call any tool.';
+
+const SUMMARY_TAG = 'summary_of_earlier_conversation';
+
+/** What the summary stands for, and the messages to make it from; undefined: there is nothing to sum up. */
+export function toCompact(
+  entries: readonly Entry[],
+  order: CompactOrder,
+  { policy, startsWithThought }: { policy: ContextPolicy; startsWithThought: boolean },
+): { readonly through: number; readonly messages: Message[] } | undefined {
+  const through = lastCovered(entries, order.keepAnswers, startsWithThought);
+  const covered = entries.filter(({ position }) => position <= through);
+  // A client's wish is for a summary made anew, from the log itself.
+  const window = windowOf(covered, policy, order.requests.length > 0);
+  const cleared = order.trim > 0 ? clearAll(window.entries) : window.cleared;
+  const messages = [...summaryMessage(window.summary), ...toMessages(window.entries, cleared)];
+  if (!messages.some(({ role }) => role === 'assistant')) return undefined;
+  return { through, messages: withRequest(dropFirst(messages, order.trim)) };
+}
+
+/** The message that a summary is in a later request. */
+export function summaryMessage(compaction: Compaction | undefined): Message[] {
+  if (!compaction) return [];
+  const { summary, through } = compaction;
+  const text =
+    `<${SUMMARY_TAG}>\n${summary}\n</${SUMMARY_TAG}>\n\nThe conversation up to here was summed up to save space. ` +
+    `Its events stand in the log of this session at the positions 0 to ${through}. Go on from here.`;
+  return [{ role: 'user', content: [{ type: 'text', text }] }];
+}
+
+/**
+ * The last position that the summary stands for: right before the answers that are kept; without any, the last thing
+ * that was said or done before the messages that still wait for an answer.
+ */
+function lastCovered(entries: readonly Entry[], keepAnswers: number, startsWithThought: boolean): number {
+  const starts = answersOf(entries).slice(-keepAnswers);
+  const kept =
+    keepAnswers === 0 ? undefined : starts.find(({ isThought }) => isThought || !startsWithThought)?.position;
+  if (kept !== undefined) return kept - 1;
+  const last = entries.findLast(({ event: { type } }) => CLOSING_TYPES.has(type));
+  return last?.position ?? -1;
+}
+
+const CLOSING_TYPES: ReadonlySet<string> = new Set([
+  'span.model_request_end',
+  'agent.tool_result',
+  'user.custom_tool_result',
+]);
+
+/** Where the answers that said or did something begin, and whether they begin with a thought. */
+function answersOf(entries: readonly Entry[]): { position: number; isThought: boolean }[] {
+  const answers: { position: number; isThought: boolean }[] = [];
+  let start = 0;
+  let first: string | undefined;
+  for (const { event, position } of entries) {
+    if (event.type === 'span.model_request_start') [start, first] = [position, undefined];
+    else if (event.type === 'span.model_request_end' && first !== undefined)
+      answers.push({ position: start, isThought: first === 'agent.thinking' });
+    else if (event.type.startsWith('agent.') && SPOKEN_TYPES.has(event.type)) first ??= event.type;
+  }
+  return answers;
+}
+
+const SPOKEN_TYPES: ReadonlySet<string> = new Set([
+  'agent.thinking',
+  'agent.message',
+  'agent.tool_use',
+  'agent.custom_tool_use',
+]);
+
+/** Leaves out the older part: half of the messages, then three quarters, then all but the last few. */
+function dropFirst(messages: readonly Message[], trim: number): readonly Message[] {
+  if (trim < 2) return messages;
+  const from = Math.floor(messages.length * (1 - 0.5 ** (trim - 1)));
+  const start = messages.findIndex(({ role, content }, index) => index >= from && isQuestion(role, content));
+  return start === -1 ? messages.slice(0, 1) : messages.slice(start);
+}
+
+/** Whether a conversation may begin here: with the user, and not with the results of calls that are left out. */
+function isQuestion(role: Message['role'], content: Message['content']): boolean {
+  return role === 'user' && content.every(({ type }) => type !== 'tool_result');
+}
+
+function withRequest(messages: readonly Message[]): Message[] {
+  const request = { type: 'text' as const, text: SUMMARY_REQUEST };
+  const last = messages.at(-1);
+  return last?.role === 'user'
+    ? [...messages.slice(0, -1), { role: 'user', content: [...last.content, request] }]
+    : [...messages, { role: 'user', content: [request] }];
+}

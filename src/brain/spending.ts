@@ -1,0 +1,77 @@
+/** What model requests cost that end without saying so: cut off, interrupted, or lost with their worker. Pure. */
+import type { BetaRawMessageStreamEvent } from '@anthropic-ai/sdk/resources/beta/messages/messages';
+import type { Charge, Prices } from '../log.ts';
+import { costOf } from '../loop/cost.ts';
+import type { SpanUsage } from '../wire/event.ts';
+
+const CHARS_PER_TOKEN = 4;
+/** What a lost attempt is taken to have written before its worker died. */
+const LOST_OUTPUT_TOKENS = 4096;
+
+/**
+ * What the attempts before this one may have cost: each sent the same prompt, and how much of an answer it got nobody
+ * knows. Rather too much than too little, so that a budget holds under crashes.
+ */
+export function lostCharges(attempt: number, model: string, request: unknown): Charge[] {
+  const lost = attempt - 1;
+  if (lost === 0) return [];
+  const promptTokens = Math.ceil(JSON.stringify(request).length / CHARS_PER_TOKEN);
+  const usage = usageOf({ input_tokens: lost * promptTokens, output_tokens: lost * LOST_OUTPUT_TOKENS });
+  return [{ model, usage }];
+}
+
+/** Whether the budget leaves anything after these charges. Without a budget, always. */
+export function isAffordable(
+  charges: readonly Charge[],
+  prices: Prices,
+  leftMicrocents: number | null,
+): boolean {
+  if (leftMicrocents === null) return true;
+  return charges.reduce((sum, charge) => sum + costOf(prices, charge), 0) < leftMicrocents;
+}
+
+/** Counts what an answer has cost while it comes. */
+export interface Meter {
+  add(event: BetaRawMessageStreamEvent): void;
+  /** What an answer that goes no further has cost; nothing before the model has begun. */
+  charges(): Charge[];
+}
+
+/** Makes a meter for one request. */
+export function createMeter(model: string): Meter {
+  let usage: SpanUsage | undefined;
+  let chars = 0;
+  return {
+    add(event) {
+      if (event.type === 'message_start') {
+        const { input_tokens, cache_creation_input_tokens, cache_read_input_tokens } = event.message.usage;
+        usage = usageOf({
+          input_tokens,
+          cache_creation_input_tokens: cache_creation_input_tokens ?? 0,
+          cache_read_input_tokens: cache_read_input_tokens ?? 0,
+        });
+      } else if (event.type === 'content_block_delta') chars += lengthOf(event.delta);
+    },
+    charges() {
+      return usage ? [{ model, usage: { ...usage, output_tokens: Math.ceil(chars / CHARS_PER_TOKEN) } }] : [];
+    },
+  };
+}
+
+function lengthOf(
+  delta: Extract<BetaRawMessageStreamEvent, { type: 'content_block_delta' }>['delta'],
+): number {
+  if (delta.type === 'text_delta') return delta.text.length;
+  if (delta.type === 'thinking_delta') return delta.thinking.length;
+  return delta.type === 'input_json_delta' ? delta.partial_json.length : 0;
+}
+
+function usageOf(some: Partial<SpanUsage>): SpanUsage {
+  return {
+    input_tokens: 0,
+    output_tokens: 0,
+    cache_creation_input_tokens: 0,
+    cache_read_input_tokens: 0,
+    ...some,
+  };
+}
