@@ -24,7 +24,7 @@ import { breakOff, createFailureCounter, frameFailure, httpFailure, type Failure
 import { readRecording } from './recording.ts';
 import { createRequestLog, type ReceivedRequest, type RequestLog } from './request-log.ts';
 import { checkAnswerable, checkPrompt } from './rules.ts';
-import { nextStep, type NextStep } from './script.ts';
+import { nextStep, windowLimit, type NextStep } from './script.ts';
 import { readMessagesRequest, readPromptRequest, type MessagesRequest } from './shape.ts';
 import { pause, toBody, type Cut } from './stream.ts';
 import { promptTokens, promptUnits } from './tokens.ts';
@@ -118,6 +118,7 @@ async function answer(c: Context<ModelEnv>, parts: Parts, body: unknown): Promis
   const request = readMessagesRequest(body);
   checkPrompt(request);
   checkAnswerable(request);
+  checkLength(request);
   const next = nextStep(request);
   const conversation = conversationHash(request);
   const failure = parts.failures.due(next.step.failures, { conversation, index: next.index });
@@ -125,6 +126,14 @@ async function answer(c: Context<ModelEnv>, parts: Parts, body: unknown): Promis
   if (typeof failure?.fail === 'number') throw httpFailure(failure);
   const events = await findEvents(request, next, parts, isBeta(c));
   return request.stream === true ? stream(c, events, failure) : respond(c, events, failure);
+}
+
+/** Refuses what is longer than the script's window, in the real API's words. */
+function checkLength(request: MessagesRequest): void {
+  const limit = windowLimit(request);
+  const tokens = promptTokens(promptUnits(request));
+  if (limit !== undefined && tokens > limit)
+    throw illegal(`prompt is too long: ${tokens} tokens > ${limit} maximum`);
 }
 
 async function findEvents(request: MessagesRequest, next: NextStep, parts: Parts, beta: boolean) {

@@ -22,6 +22,8 @@
  * | `{"fail": "cut"}` | the connection breaks in the middle of the stream |
  * | `{"fail": "drop"}` | the connection breaks before anything is answered |
  * | `{"replay": "text"}` | answers with a recorded stream; ends the step |
+ * | `{"window": 5000}` | belongs to no step: prompts of more tokens are refused as too long |
+ * | `{"summary": "…"}` | belongs to no step: how a request for a summary is answered |
  *
  * `say`, `think` and `call` take `chunkDelayMs` (pause between two deltas) and `chunkChars` (their size). `call` and
  * `calls` take `stop` (a stop reason other than `tool_use`) and `unoffered: true` (call a tool that is not in `tools`).
@@ -98,6 +100,18 @@ const replay = z.strictObject({
   replay: z.string().regex(/^[a-z0-9-]+$/, 'a name is made of a-z, 0-9 and -'),
 });
 
+const settings = z.union([
+  z.strictObject({ window: z.int().min(1) }),
+  z.strictObject({ summary: words, ...pace }),
+]);
+
+/** What a script says beside its steps. */
+export interface ScriptSettings {
+  /** The longest prompt that is taken, in tokens. */
+  readonly window?: number;
+  readonly summary?: { readonly text: string } & Pace;
+}
+
 /** How fast a block is streamed. */
 export interface Pace {
   readonly chunkDelayMs?: number | undefined;
@@ -142,24 +156,57 @@ export function withoutDirectives(text: string): string {
 
 /** Reads the steps of a script. Throws ApiError (400) that names the line that cannot be understood. */
 export function readSteps(text: string): Step[] {
-  const lines: { at: number; text: string }[] = [];
+  return group(readLines(text).filter((line) => !isSetting(line))).map(({ step }) => step);
+}
+
+/** Reads what a script says beside its steps. */
+export function readSettings(text: string): ScriptSettings {
+  const found: ScriptSettings[] = readLines(text)
+    .filter(isSetting)
+    .map(({ at, text: line }) => {
+      const value = check(settings, readJson(line, at), at);
+      return 'window' in value ? value : { summary: { text: value.summary, ...paceOf(value) } };
+    });
+  return Object.assign({}, ...found) as ScriptSettings;
+}
+
+/** The script without its first steps, as a block again; its settings stay. */
+export function scriptFrom(text: string, steps: number): string {
+  const lines = readLines(text);
+  const rest = group(lines.filter((line) => !isSetting(line))).slice(steps);
+  const kept = [...lines.filter(isSetting), ...rest.flatMap((one) => one.lines)];
+  return kept.length === 0 ? '' : ['```drover', ...kept.map(({ text: line }) => line), '```'].join('\n');
+}
+
+interface Line {
+  readonly at: number;
+  readonly text: string;
+}
+
+function isSetting({ text }: Line): boolean {
+  return /^\{\s*"(window|summary)"/.test(text);
+}
+
+function readLines(text: string): Line[] {
+  const lines: Line[] = [];
   for (const match of normalise(text).matchAll(FENCE)) {
     if (match.groups?.['open'] !== undefined) throw illegal('drover directives: the closing ``` is missing');
     for (const line of (match.groups?.['script'] ?? '').split('\n')) {
       lines.push({ at: lines.length + 1, text: line.trim() });
     }
   }
-  return group(lines.filter((line) => line.text !== '' && !line.text.startsWith('#')));
+  return lines.filter((line) => line.text !== '' && !line.text.startsWith('#'));
 }
 
 type Draft = { parts: Part[]; failures: FailLine[]; stop?: StopLine; replay?: string };
 
-function group(lines: readonly { at: number; text: string }[]): Step[] {
-  const steps: Step[] = [];
-  let open: Draft | undefined;
-  for (const { at, text } of lines) {
-    open ??= { parts: [], failures: [] };
-    if (!addLine(open, text, at)) continue;
+function group(lines: readonly Line[]): { readonly step: Step; readonly lines: readonly Line[] }[] {
+  const steps: { step: Draft; lines: Line[] }[] = [];
+  let open: { step: Draft; lines: Line[] } | undefined;
+  for (const line of lines) {
+    open ??= { step: { parts: [], failures: [] }, lines: [] };
+    open.lines.push(line);
+    if (!addLine(open.step, line.text, line.at)) continue;
     steps.push(open);
     open = undefined;
   }

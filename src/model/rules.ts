@@ -75,6 +75,10 @@ function checkMessages(messages: readonly Message[]): void {
     if (content.length === 0) throw illegal(`messages.${i}: ${role} messages must have non-empty content`);
     for (const [j, block] of content.entries()) checkBlock(role, block, `messages.${i}.content.${j}`);
     checkWords(content, `messages.${i}`);
+    const before = messages[i - 1]?.role;
+    if (role === 'system' && before !== 'user') {
+      throw illegal(`messages.${i}: a \`system\` message must directly follow a \`user\` message`);
+    }
     if (role !== 'assistant') continue;
     const last = content.at(-1)?.type;
     if (last === 'thinking' || last === 'redacted_thinking') {

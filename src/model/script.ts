@@ -1,7 +1,10 @@
 /** Finds out what the model is to answer: a pure function of the conversation. */
+import { SUMMARY_REQUEST } from '../brain/compaction.ts';
 import {
   hasDirectives,
+  readSettings,
   readSteps,
+  scriptFrom,
   withoutDirectives,
   type CallLine,
   type Part,
@@ -22,14 +25,45 @@ export interface NextStep {
 /** Picks the next step. Throws ApiError where the script and the request do not fit together. */
 export function nextStep(request: MessagesRequest): NextStep {
   const { messages } = request;
-  const at = messages.findLastIndex((message) => message.role === 'user' && hasDirectives(ownText(message)));
+  const at = findScript(messages);
   const script = messages[at];
   const steps = script === undefined ? [] : readSteps(ownText(script));
   const index = countAnswers(messages.slice(at + 1), steps);
+  if (asksForSummary(messages.at(-1)))
+    return { step: summaryStep(messages, ownTextAt(messages, at), index), index };
   const previous = at === -1 ? undefined : steps[index - 1];
   checkEnd(messages, previous);
   const step = steps[index] ?? unscripted(request, steps, at);
   return { step: fit(fill(step, messages), request), index };
+}
+
+/** The longest prompt that the conversation's script lets pass, in tokens; undefined: as long as one likes. */
+export function windowLimit({ messages }: MessagesRequest): number | undefined {
+  return readSettings(ownTextAt(messages, findScript(messages))).window;
+}
+
+function findScript(messages: readonly Message[]): number {
+  return messages.findLastIndex((message) => message.role === 'user' && hasDirectives(ownText(message)));
+}
+
+function ownTextAt(messages: readonly Message[], at: number): string {
+  const message = messages[at];
+  return message === undefined ? '' : ownText(message);
+}
+
+function asksForSummary(message: Message | undefined): boolean {
+  return message?.role === 'user' && ownText(message).endsWith(SUMMARY_REQUEST);
+}
+
+/** A summary that the script can go on from: what is left of it stands in the summary. */
+function summaryStep(messages: readonly Message[], script: string, done: number): Step {
+  const { summary = { text: 'Scripted summary of {{count}} messages.' } } = readSettings(script);
+  const { text, ...pace } = summary;
+  const words = text.replace('{{count}}', String(messages.length - 1));
+  return {
+    parts: [{ kind: 'say', text: `${words}\n\n${scriptFrom(script, done)}`.trim(), ...pace }],
+    failures: [],
+  };
 }
 
 /**
