@@ -25,7 +25,7 @@ export function traitsOf(model: string): ModelTraits {
 }
 
 /** Those from before Claude Opus 4.8 refuse the role `system` within a conversation. */
-const WITHOUT_SYSTEM_MESSAGES = /^claude-(3|(sonnet|haiku)-4|opus-4(-[0-7]|-\d{8})?($|-))/;
+const WITHOUT_SYSTEM_MESSAGES = /^claude-(3|(sonnet|haiku)-4|opus-4(?!-[89]\b|-\d\d\b))/;
 
 /** Whether a model takes system messages in the middle of a conversation (wire-api 11.4). */
 export function takesSystemMessages(model: string): boolean {
