@@ -22,14 +22,17 @@ export function toCompact(
   order: CompactOrder,
   { policy, startsWithThought }: { policy: ContextPolicy; startsWithThought: boolean },
 ): { readonly through: number; readonly messages: Message[] } | undefined {
-  const through = lastCovered(entries, order.keepAnswers, startsWithThought);
-  const covered = entries.filter(({ position }) => position <= through);
-  // A client's wish is for a summary made anew, from the log itself.
-  const window = windowOf(covered, policy, order.requests.length > 0);
-  const cleared = order.trim > 0 ? clearAll(window.entries) : window.cleared;
-  const messages = [...summaryMessage(window.summary), ...toMessages(window.entries, cleared)];
-  if (!messages.some(({ role }) => role === 'assistant')) return undefined;
-  return { through, messages: withRequest(dropFirst(messages, order.trim)) };
+  // Where so many answers leave nothing to sum up, fewer are kept.
+  for (let keep = order.keepAnswers; keep >= 0; keep -= 1) {
+    const through = lastCovered(entries, keep, startsWithThought);
+    const covered = entries.filter(({ position }) => position <= through);
+    // A client's wish is for a summary made anew, from the log itself.
+    const window = windowOf(covered, policy, order.requests.length > 0);
+    const cleared = order.trim > 0 ? clearAll(window.entries) : window.cleared;
+    const messages = [...summaryMessage(window.summary), ...toMessages(window.entries, cleared)];
+    if (messages.length > 0) return { through, messages: withRequest(dropFirst(messages, order.trim)) };
+  }
+  return undefined;
 }
 
 /** The message that a summary is in a later request. */
@@ -44,33 +47,29 @@ export function summaryMessage(compaction: Compaction | undefined): Message[] {
 
 /**
  * The last position that the summary stands for: right before the answers that are kept; without any, the last thing
- * that was said or done before the messages that still wait for an answer.
+ * that was said or done before the messages that still wait for an answer. -1: there is none.
  */
 function lastCovered(entries: readonly Entry[], keepAnswers: number, startsWithThought: boolean): number {
-  const starts = answersOf(entries).slice(-keepAnswers);
-  const kept =
-    keepAnswers === 0 ? undefined : starts.find(({ isThought }) => isThought || !startsWithThought)?.position;
-  if (kept !== undefined) return kept - 1;
-  const last = entries.findLast(({ event: { type } }) => CLOSING_TYPES.has(type));
-  return last?.position ?? -1;
+  const answers = answersOf(entries);
+  const kept = keepAnswers === 0 ? [] : answers.slice(-keepAnswers);
+  const first = kept.find(({ isThought }) => isThought || !startsWithThought);
+  if (first) return first.from - 1;
+  const result = entries.findLast(
+    ({ event: { type } }) => type === 'agent.tool_result' || type === 'user.custom_tool_result',
+  );
+  return Math.max(answers.at(-1)?.to ?? -1, result?.position ?? -1);
 }
 
-const CLOSING_TYPES: ReadonlySet<string> = new Set([
-  'span.model_request_end',
-  'agent.tool_result',
-  'user.custom_tool_result',
-]);
-
-/** Where the answers that said or did something begin, and whether they begin with a thought. */
-function answersOf(entries: readonly Entry[]): { position: number; isThought: boolean }[] {
-  const answers: { position: number; isThought: boolean }[] = [];
-  let start = 0;
+/** The spans of the answers that said or did something, and whether they begin with a thought. */
+function answersOf(entries: readonly Entry[]): { from: number; to: number; isThought: boolean }[] {
+  const answers: { from: number; to: number; isThought: boolean }[] = [];
+  let from = 0;
   let first: string | undefined;
   for (const { event, position } of entries) {
-    if (event.type === 'span.model_request_start') [start, first] = [position, undefined];
+    if (event.type === 'span.model_request_start') [from, first] = [position, undefined];
     else if (event.type === 'span.model_request_end' && first !== undefined)
-      answers.push({ position: start, isThought: first === 'agent.thinking' });
-    else if (event.type.startsWith('agent.') && SPOKEN_TYPES.has(event.type)) first ??= event.type;
+      answers.push({ from, to: position, isThought: first === 'agent.thinking' });
+    else if (SPOKEN_TYPES.has(event.type)) first ??= event.type;
   }
   return answers;
 }

@@ -39,17 +39,24 @@ function clearedOf(
   const notes = new Map<string, string>();
   let clearedCount = 0;
   let threshold = clearAtTokens;
+  let tokens = 0;
   let isFirstSince = false;
+  const consider = (): void => {
+    const clearable = notes.size - keepResults;
+    if (tokens < threshold || clearable <= clearedCount) return;
+    clearedCount = clearable;
+    isFirstSince = true;
+  };
   for (const entry of entries) {
     note(notes, entry);
-    const tokens = promptTokens(entry);
-    if (tokens === 0) continue;
+    if (entry.event.type === 'span.model_request_start') consider();
+    const used = promptTokens(entry);
+    if (used === 0) continue;
+    tokens = used;
     if (isFirstSince) threshold = Math.max(clearAtTokens, tokens + clearAtTokens * REGROWTH);
     isFirstSince = false;
-    if (tokens < threshold || notes.size - keepResults <= clearedCount) continue;
-    clearedCount = notes.size - keepResults;
-    isFirstSince = true;
   }
+  consider();
   return new Map([...notes].slice(0, clearedCount));
 }
 

@@ -59,7 +59,7 @@ function asksForSummary(message: Message | undefined): boolean {
 function summaryStep(messages: readonly Message[], script: string, done: number): Step {
   const { summary = { text: 'Scripted summary of {{count}} messages.' } } = readSettings(script);
   const { text, ...pace } = summary;
-  const words = text.replace('{{count}}', String(messages.length - 1));
+  const words = text.replace('{{count}}', String(messages.length));
   return {
     parts: [{ kind: 'say', text: `${words}\n\n${scriptFrom(script, done)}`.trim(), ...pace }],
     failures: [],

@@ -19,9 +19,16 @@ export interface TestClient {
   readonly calls: Call[];
 }
 
-/** The server of this run. */
+let own: ServerInfo | undefined;
+
+/** Has a test file talk to a server of its own, with other settings than that of the run. */
+export function useServer(info: ServerInfo): void {
+  own = info;
+}
+
+/** The server that this test file talks to: its own, or that of the run. */
 export function server(): ServerInfo {
-  return inject('drover');
+  return own ?? inject('drover');
 }
 
 /** Makes a client of the running server. */
