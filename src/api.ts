@@ -3,10 +3,12 @@ import Anthropic from '@anthropic-ai/sdk';
 import { Client } from '@temporalio/client';
 import { join } from 'node:path';
 import { createFolderBlobs } from './blobs/folder.ts';
+import { toRequest } from './brain/request.ts';
 import type { RoleConfig } from './config.ts';
 import { createApp } from './http/app.ts';
 import { hashApiKey } from './http/auth.ts';
 import { createClock } from './http/clock.ts';
+import { mountExtensions } from './http/routes/extensions.ts';
 import { mountSessions } from './http/routes/sessions.ts';
 import { listen } from './listen.ts';
 import { createLogger } from './log-line.ts';
@@ -54,7 +56,10 @@ export async function runApi(config: RoleConfig): Promise<Role> {
       await connection.workflowService.getSystemInfo({});
       return { ok: true };
     },
-    mount: (app) => mountSessions(app, { records, sessions, previews, now, settings }),
+    mount: (app) => {
+      mountSessions(app, { records, sessions, previews, now, settings });
+      mountExtensions(app, { records, sessions, previews, now, contextOf: toRequest });
+    },
   });
   const listening = await listen(app.fetch, config);
   const { port } = listening;
