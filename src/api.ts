@@ -4,10 +4,12 @@ import { Client } from '@temporalio/client';
 import { join } from 'node:path';
 import { createFolderBlobs } from './blobs/folder.ts';
 import { takesSystemMessages } from './brain/models.ts';
+import { toPrompt } from './brain/request.ts';
 import type { RoleConfig } from './config.ts';
 import { createApp } from './http/app.ts';
 import { hashApiKey } from './http/auth.ts';
 import { createClock } from './http/clock.ts';
+import { mountExtensions } from './http/routes/extensions.ts';
 import { mountSessions } from './http/routes/sessions.ts';
 import { listen } from './listen.ts';
 import { createLogger } from './log-line.ts';
@@ -59,7 +61,16 @@ export async function runApi(config: RoleConfig): Promise<Role> {
       await connection.workflowService.getSystemInfo({});
       return { ok: true };
     },
-    mount: (app) => mountSessions(app, { records, sessions, previews, now, settings, takesSystemMessages }),
+    mount: (app) => {
+      mountSessions(app, { records, sessions, previews, now, settings, takesSystemMessages });
+      mountExtensions(app, {
+        records,
+        sessions,
+        previews,
+        now,
+        contextOf: (entries) => toPrompt(entries)?.request,
+      });
+    },
   });
   const listening = await listen(app.fetch, config);
   const { port } = listening;

@@ -67,11 +67,14 @@ export interface SessionView {
   readonly length: number;
 }
 
-/** A live tail: everything after the moment it was attached. */
+/** A live tail: everything from a position on, also what is yet to come. */
 export interface Tail {
-  /** The position that the first new entry will have. */
+  /** The position that the first entry has, or will have. */
   readonly from: number;
-  /** Ends when the log is sealed for good (terminated) or the signal aborts; throws SessionGoneError on deletion. */
+  /**
+   * Gives small pieces, and reads the next one only when it is asked for: who is slow holds up nothing but himself.
+   * Ends when the log is sealed for good (terminated) or the signal aborts; throws SessionGoneError on deletion.
+   */
   readonly entries: AsyncIterable<readonly Entry[]>;
 }
 
@@ -123,8 +126,11 @@ export interface Sessions {
    * process anyway, as far as that has come, which is milliseconds behind at most.
    */
   getSession(id: string, freshness?: 'now' | 'live'): Promise<SessionView>;
-  /** Attaches to the end of the log. Attach first, then read: nothing falls in between. */
-  follow(id: string, signal: AbortSignal): Promise<Tail>;
+  /**
+   * Attaches to the log: at its end, or at position `from`, which gives what is there already first. Between the two
+   * nothing is lost or given twice. At the end: attach first, then read, and nothing falls in between.
+   */
+  follow(id: string, signal: AbortSignal, from?: number): Promise<Tail>;
   /** Puts a session back to work. Harmless when it works already. */
   wake(id: string): Promise<void>;
   /** Erases the log and all that belongs to it. Idempotent. */

@@ -4,7 +4,7 @@
  * Pure.
  */
 import type { CompactOrder, Compaction, ContextPolicy, Entry } from '../log.ts';
-import { toMessages, type Message } from './messages.ts';
+import { precede, toMessages, type Message } from './messages.ts';
 import { clearAll, windowOf } from './window.ts';
 
 /** What the model is asked for. The scripted model knows a request for a summary by its first sentence. */
@@ -29,7 +29,7 @@ export function toCompact(
     // A client's wish is for a summary made anew, from the log itself.
     const window = windowOf(covered, policy, order.requests.length > 0);
     const cleared = order.trim > 0 ? clearAll(window.entries) : window.cleared;
-    const messages = [...summaryMessage(window.summary), ...toMessages(window.entries, cleared)];
+    const messages = precede(summaryMessage(window.summary), toMessages(window.entries, cleared));
     if (messages.length > 0) return { through, messages: withRequest(dropFirst(messages, order.trim)) };
   }
   return undefined;
@@ -96,8 +96,5 @@ function isQuestion(role: Message['role'], content: Message['content']): boolean
 
 function withRequest(messages: readonly Message[]): Message[] {
   const request = { type: 'text' as const, text: SUMMARY_REQUEST };
-  const last = messages.at(-1);
-  return last?.role === 'user'
-    ? [...messages.slice(0, -1), { role: 'user', content: [...last.content, request] }]
-    : [...messages, { role: 'user', content: [request] }];
+  return precede(messages, [{ role: 'user', content: [request] }]);
 }

@@ -32,6 +32,14 @@ interface Draft {
   readonly results: Map<string, BetaContentBlockParam>;
 }
 
+/** Puts what stands for earlier messages before later ones; two of the same side become one. */
+export function precede(first: readonly Message[], rest: readonly Message[]): Message[] {
+  const [last, next] = [first.at(-1), rest[0]];
+  if (!last || !next || last.role !== next.role) return [...first, ...rest];
+  const both = { role: last.role, content: [...last.content, ...next.content] };
+  return [...first.slice(0, -1), both, ...rest.slice(1)];
+}
+
 /** By the id of a tool use: the text that stands in its result's place. */
 export type Cleared = ReadonlyMap<string, string>;
 

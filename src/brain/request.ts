@@ -10,7 +10,7 @@ import type { ContextPolicy, Entry } from '../log.ts';
 import type { ModelConfig } from '../wire/agent-model.ts';
 import type { AgentSnapshot } from '../wire/event.ts';
 import { summaryMessage, toCompact } from './compaction.ts';
-import { toMessages, type Message } from './messages.ts';
+import { precede, toMessages, type Message } from './messages.ts';
 import { traitsOf, type ModelTraits } from './models.ts';
 import { OFFERED_RECALL, RECALL_TOOL } from './recall.ts';
 import { toolboxOf, type Toolbox } from './tools.ts';
@@ -46,7 +46,7 @@ export function toPrompt(entries: readonly Entry[]): Prompt | undefined {
     order && toCompact(entries, order, { policy, startsWithThought: traits.thinking === 'budget' });
   if (order && !compact) return undefined;
   const messages = withBreakpoints(
-    compact?.messages ?? [...summaryMessage(window.summary), ...toMessages(window.entries, window.cleared)],
+    compact?.messages ?? precede(summaryMessage(window.summary), toMessages(window.entries, window.cleared)),
   );
   if (messages.length === 0) return undefined;
   const isPartial = window.summary !== undefined || window.cleared.size > 0;

@@ -1,7 +1,7 @@
 /**
  * Decides which previews a connection gets, and when (wire-api 12.1). Pure, one per connection. Previews come by
  * another way than the log and may be early or late; the rules are:
- * - none before the connection has been given the span's start, none for spans that began before the connection;
+ * - none before the connection has been given the span's start, so none for spans that began before what it is shown;
  * - for each id one start, then deltas, and nothing once the full event or the span's end has been given;
  * - no more deltas of a message once another has started, and nothing more of a span once its full message has been
  *   given: a dead attempt's may still come in beside the next one's, and clients fold all frames into one message.
@@ -21,7 +21,7 @@ export interface PreviewGate {
   }): readonly Preview[];
 }
 
-/** Beyond this many held back, previews of the span are given up: they are best effort. */
+/** Beyond this many held back in all, previews of the oldest span are given up: they are best effort. */
 const MOST_HELD = 2000;
 
 /** Makes a gate that lets through previews of these event types. */
@@ -30,11 +30,19 @@ export function createPreviewGate(wanted: ReadonlySet<string>): PreviewGate {
   const over = new Set<string>();
   const started = new Set<string>();
   const held = new Map<string, Preview[]>();
+  let heldInAll = 0;
   let messageId: string | undefined;
+
+  function release(spanId: string): readonly Preview[] {
+    const waiting = held.get(spanId) ?? [];
+    held.delete(spanId);
+    heldInAll -= waiting.length;
+    return waiting;
+  }
 
   function close(spanId: string): void {
     open.delete(spanId);
-    held.delete(spanId);
+    release(spanId);
     over.add(spanId);
   }
 
@@ -54,17 +62,20 @@ export function createPreviewGate(wanted: ReadonlySet<string>): PreviewGate {
       // A span that was given up stays so: what follows a hole must not be shown.
       if (over.has(spanId)) return [];
       if (open.has(spanId)) return pass(frame) ? [frame] : [];
-      const waiting = held.get(spanId) ?? [];
-      if (waiting.length < MOST_HELD) held.set(spanId, [...waiting, frame]);
-      else over.add(spanId);
+      const [oldest] = held.keys();
+      if (heldInAll >= MOST_HELD && oldest !== undefined && oldest !== spanId) close(oldest);
+      if (heldInAll >= MOST_HELD) {
+        over.add(spanId);
+        return [];
+      }
+      held.set(spanId, [...(held.get(spanId) ?? []), frame]);
+      heldInAll += 1;
       return [];
     },
     event(event) {
       if (event.type === 'span.model_request_start') {
         open.add(event.id);
-        const waiting = held.get(event.id) ?? [];
-        held.delete(event.id);
-        return waiting.filter(pass);
+        return release(event.id).filter(pass);
       }
       if (event.type === 'span.model_request_end' && event.model_request_start_id !== undefined)
         close(event.model_request_start_id);

@@ -1,8 +1,9 @@
 /** Server-sent events, framing only (wire-api section 12). Pure. */
 
-/** A frame. The `event:` line is required: the SDK drops frames without it. */
-export function toFrame(type: string, data: unknown): string {
-  return `event: ${type}\ndata: ${JSON.stringify(data)}\n\n`;
+/** A frame. The `event:` line is required: the SDK drops frames without it. `id`: what a client resumes after. */
+export function toFrame(type: string, data: unknown, id?: number): string {
+  const idLine = id === undefined ? '' : `id: ${id}\n`;
+  return `${idLine}event: ${type}\ndata: ${JSON.stringify(data)}\n\n`;
 }
 
 /** Keeps proxies from closing a quiet stream; clients skip it. */

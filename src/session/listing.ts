@@ -1,6 +1,6 @@
-/** The wire's event list over a log: current forms, filters, keyset paging. Pure. */
+/** What is read of a log: the wire's event list (current forms, filters, keyset paging), and slices by position. Pure. */
 import { currentForms, isHidden, type Entry } from '../log.ts';
-import type { EventPage, EventQuery, ListKey } from '../session.ts';
+import type { EventPage, EventQuery, ListKey, Slice } from '../session.ts';
 
 /** Picks one page. The key of an entry: queued ones sort behind all others, then by position. */
 export function selectEvents(entries: readonly Entry[], query: EventQuery): EventPage {
@@ -12,6 +12,19 @@ export function selectEvents(entries: readonly Entry[], query: EventQuery): Even
   const last = page.at(-1);
   const key = last && { queued: isQueued(last), position: last.position, length: entries.length };
   return { entries: page, next: rest.length > page.length ? key : undefined };
+}
+
+/** Picks a slice. */
+export function selectSlice(
+  entries: readonly Entry[],
+  { from = 0, to, order, types, limit, throughId }: Slice,
+): Entry[] {
+  const end =
+    throughId === undefined
+      ? (to ?? entries.length)
+      : entries.findLastIndex(({ event }) => event.id === throughId) + 1;
+  const slice = entries.slice(from, end).filter(({ event }) => !types || types.includes(event.type));
+  return (order === 'desc' ? slice.reverse() : slice).slice(0, limit);
 }
 
 function isBehind(entry: Entry, after: ListKey, order: EventQuery['order']): boolean {

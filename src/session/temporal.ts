@@ -19,7 +19,6 @@ import {
   SessionTerminatedError,
   type SessionSeed,
   type Sessions,
-  type Slice,
 } from '../session.ts';
 import {
   CLOSE_SIGNAL,
@@ -30,10 +29,11 @@ import {
   type EmitInput,
   type SessionInput,
 } from '../../workflows/messages.ts';
-import { selectEvents } from './listing.ts';
+import { selectEvents, selectSlice } from './listing.ts';
 import { pack, unpackAll } from './pack.ts';
 import type { Reader } from './reader.ts';
 import { createReaders } from './readers.ts';
+import { tail } from './tail.ts';
 import { erase } from './temporal-history.ts';
 
 /** What the implementation is made of. */
@@ -103,7 +103,7 @@ export function createTemporalSessions({ client, blobs, taskQueue }: TemporalSes
     async getEvents(id, slice = {}) {
       const reader =
         slice.throughId === undefined ? await synced(id) : await readThrough(readerOf(id), slice.throughId);
-      return unpackAll(blobs, id, cut(reader.entries, slice));
+      return unpackAll(blobs, id, selectSlice(reader.entries, slice));
     },
 
     async listEvents(id, query) {
@@ -116,9 +116,9 @@ export function createTemporalSessions({ client, blobs, taskQueue }: TemporalSes
       return (await (freshness === 'live' ? live(id) : synced(id))).view;
     },
 
-    async follow(id, signal) {
+    async follow(id, signal, position) {
       const reader = await live(id);
-      const from = reader.entries.length;
+      const from = position ?? reader.entries.length;
       return { from, entries: tail(reader, from, signal, (entries) => unpackAll(blobs, id, entries)) };
     },
 
@@ -181,31 +181,6 @@ async function readThrough(reader: Reader, id: string): Promise<Reader> {
   await reader.until(() => reader.has(id), AbortSignal.timeout(30_000));
   if (!reader.has(id)) throw new SessionGoneError(`the log has no event ${id}`);
   return reader;
-}
-
-function cut(entries: readonly Entry[], { from = 0, to, order, types, limit, throughId }: Slice): Entry[] {
-  const end =
-    throughId === undefined
-      ? (to ?? entries.length)
-      : entries.findLastIndex(({ event }) => event.id === throughId) + 1;
-  const slice = entries.slice(from, end).filter(({ event }) => !types || types.includes(event.type));
-  return (order === 'desc' ? slice.reverse() : slice).slice(0, limit);
-}
-
-async function* tail(
-  reader: Reader,
-  from: number,
-  signal: AbortSignal,
-  unpackThem: (entries: readonly Entry[]) => Promise<readonly Entry[]>,
-): AsyncIterable<readonly Entry[]> {
-  let next = from;
-  while (!signal.aborted) {
-    if (!(await reader.until(() => reader.entries.length > next, signal))) return;
-    const fresh = reader.entries.slice(next);
-    next += fresh.length;
-    yield await unpackThem(fresh);
-    if (fresh.some(({ event }) => event.type === 'session.status_terminated')) return;
-  }
 }
 
 /** The events just sent, as they were when they came in. What is not visible yet is queued. */

@@ -172,7 +172,7 @@ describe('compaction', () => {
   it('gives up after a bounded number of tries where nothing makes the prompt fit', async () => {
     const { live, requests } = await marked();
     await live.turn(script({ say: 'first' }, { stop: 'end_turn' }, { say: 'second' }));
-    const turn = await live.turn(`${script({ window: 10 }, { say: 'never' })}`);
+    const turn = await live.turn(script({ window: 10 }, { say: 'never' }));
     const [error] = only(turn, 'session.error');
     expect(error?.error).toMatchObject({
       type: 'compaction_limit_reached_error',
@@ -180,6 +180,35 @@ describe('compaction', () => {
     });
     expect(only(turn, 'session.status_idle')[0]?.stop_reason).toEqual({ type: 'retries_exhausted' });
     expect((await requests()).length).toBeLessThanOrEqual(10);
+  });
+});
+
+describe('a compaction that a client asks for', () => {
+  it('is made anew from the log before the next request, with the settings that it asks for', async () => {
+    const { live, requests } = await marked();
+    const secret = unique('secret');
+    const says = ['one', 'two', 'three', 'four'].flatMap((word) => [{ say: word }, { stop: 'end_turn' }]);
+    await live.turn(`${script({ summary: 'A poor summary.' }, ...says)}\n${secret} ${'z'.repeat(36_000)}`);
+    await live.turn('go on');
+    expect(said((await requests()).at(-1))).not.toContain(secret);
+
+    const path = `/v1/x/sessions/${live.id}/compact`;
+    const answer = await bed.client.post<{ type: string }>(path, { body: { keep_answers: 0 } });
+    expect(answer.type).toBe('compaction_requested');
+    expect(only(live.events, 'agent.thread_context_compacted')).toHaveLength(1);
+    const turn = await live.turn('and on');
+    expect(only(turn, 'agent.thread_context_compacted')).toHaveLength(1);
+    const [summing, answering] = (await requests()).slice(-2);
+    expect(said(summing), 'not from the poor summary').toContain(secret);
+    expect(said(summing)).not.toContain('A poor summary.</');
+    expect(answering?.body.messages.map(({ role }) => role)).toEqual(['user']);
+    expect(only(turn, 'agent.message').map(textOf)).toEqual(['three']);
+    expect(only(await live.turn('last'), 'agent.thread_context_compacted')).toEqual([]);
+
+    await expect(bed.client.post(path, { body: { keep_answers: -1 } })).rejects.toMatchObject({
+      status: 400,
+    });
+    await expect(bed.client.post(path, { body: { surprise: 1 } })).rejects.toMatchObject({ status: 400 });
   });
 });
 

@@ -95,6 +95,18 @@ describe('a connection', () => {
     expect(gate.preview(preview('s1', delta('m', 'later')))).toEqual([]);
   });
 
+  test('who is far behind is held back only what is newest', () => {
+    const gate = createPreviewGate(BOTH);
+    gate.preview(preview('s1', start('m')));
+    for (let at = 0; at < 1999; at += 1) gate.preview(preview('s1', delta('m', `${at} `)));
+    gate.preview(preview('s2', start('n')));
+    gate.preview(preview('s1', delta('m', 'late')));
+    expect(gate.event(began('s1'))).toEqual([]);
+    expect(gate.event(over('s1'))).toEqual([]);
+    gate.preview(preview('s2', delta('n', 'a')));
+    expect(gate.event(began('s2'))).toEqual([start('n'), delta('n', 'a')]);
+  });
+
   test('hears no more of an attempt when another has begun', () => {
     const gate = createPreviewGate(BOTH);
     gate.event(began('s1'));

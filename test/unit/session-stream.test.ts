@@ -5,6 +5,7 @@ import type { Entry } from '../../src/log.ts';
 import type { PreviewMessage, PreviewReceiver } from '../../src/previews.ts';
 import { SessionGoneError, type Sessions } from '../../src/session.ts';
 import { eventually } from '../support/eventually.ts';
+import { framesOf, numberedOf } from '../support/frames.ts';
 
 interface SeenFrame {
   type: string;
@@ -15,7 +16,7 @@ interface SeenFrame {
 function world() {
   const queue: (readonly Entry[] | Error | 'end')[] = [];
   const listeners = new Set<(message: PreviewMessage) => void>();
-  const state = { deleted: false as boolean | Error, following: false, position: 0 };
+  const state = { deleted: false as boolean | Error, following: false, position: 0, given: 0 };
   let wake = (): void => undefined;
 
   async function* entries(signal: AbortSignal): AsyncIterable<readonly Entry[]> {
@@ -26,8 +27,10 @@ function world() {
         const next = queue.shift();
         if (next === 'end') return;
         if (next instanceof Error) throw next;
-        if (next) yield next;
-        else await new Promise<void>((resolve) => (wake = resolve));
+        if (next) {
+          state.given += next.length;
+          yield next;
+        } else await new Promise<void>((resolve) => (wake = resolve));
       }
     } finally {
       state.following = false;
@@ -75,7 +78,7 @@ function world() {
 }
 
 async function open(one: ReturnType<typeof world>, deltas: DeltaTypes = []) {
-  const response = await openStream(one.deps, 's', deltas);
+  const response = await openStream(one.deps, { sessionId: 's', deltas });
   const frames: SeenFrame[] = [];
   const reading = (async () => {
     for await (const frame of Stream.fromSSEResponse<SeenFrame>(response, new AbortController()))
@@ -105,7 +108,7 @@ describe('a stream', () => {
   });
 
   test('begins with a ping, so that the client knows that it is open', async () => {
-    const response = await openStream(world().deps, 's', []);
+    const response = await openStream(world().deps, { sessionId: 's', deltas: [] });
     const reader = response.body?.getReader();
     const first = await reader?.read();
     expect(new TextDecoder().decode(first?.value)).toBe('event: ping\ndata: {"type":"ping"}\n\n');
@@ -156,6 +159,15 @@ describe('a stream', () => {
     expect(frames).toEqual([]);
   });
 
+  test('that breaks because the session is being deleted says so', async () => {
+    const one = world();
+    const { frames, ended } = await open(one);
+    one.state.deleted = true;
+    one.fail(new Error('no such blob'));
+    expect(await ended).toMatchObject({ status: 'fulfilled' });
+    expect(types(frames)).toEqual(['session.deleted']);
+  });
+
   test('just ends when it cannot be found out whether the session was deleted', async () => {
     const one = world();
     const { frames, ended } = await open(one);
@@ -169,7 +181,7 @@ describe('a stream', () => {
 describe('leaving', () => {
   test('stops following and listening', async () => {
     const one = world();
-    const response = await openStream(one.deps, 's', ['agent.message']);
+    const response = await openStream(one.deps, { sessionId: 's', deltas: ['agent.message'] });
     await eventually(() => expect(one.state.following).toBe(true));
     expect(one.listeners.size).toBe(1);
     await response.body?.cancel();
@@ -179,16 +191,54 @@ describe('leaving', () => {
 
   test('a session that is not there opens nothing and leaves nothing behind', async () => {
     const one = world();
-    await expect(openStream(one.deps, 'gone', ['agent.message'])).rejects.toThrow(SessionGoneError);
+    await expect(openStream(one.deps, { sessionId: 'gone', deltas: ['agent.message'] })).rejects.toThrow(
+      SessionGoneError,
+    );
     expect(one.listeners.size).toBe(0);
   });
 
   test('who reads too slowly is cut off, with an error instead of a hole', async () => {
     const one = world();
-    const response = await openStream(one.deps, 's', []);
+    const response = await openStream(one.deps, { sessionId: 's', deltas: [] });
     await eventually(() => expect(one.state.following).toBe(true));
     for (let at = 0; at < 6000; at += 1) one.event(`e${at}`, 'agent.thinking');
     await eventually(() => expect(one.state.following).toBe(false));
     await expect(response.text()).rejects.toThrow('does not keep up');
+  });
+
+  test('who can resume is waited for, however much there is to catch up with', async () => {
+    const one = world();
+    for (let at = 0; at < 10_000; at += 1) one.event(`e${at}`, 'agent.thinking');
+    one.end();
+    const response = await openStream(one.deps, { sessionId: 's', deltas: [], resumable: true, from: 1 });
+    const seen: number[] = [];
+    for await (const { id } of numberedOf(response)) {
+      seen.push(id);
+      // One that is on its way, and one that waits for its turn.
+      if (one.state.given > seen.length + 2)
+        throw new Error(`${one.state.given} given, ${seen.length} taken`);
+    }
+    expect(seen).toEqual(Array.from({ length: 10_000 }, (_, at) => at + 1));
+  });
+
+  test('who can resume and lets previews pile up is cut off', async () => {
+    const one = world();
+    one.event('s1', 'span.model_request_start');
+    const response = await openStream(one.deps, {
+      sessionId: 's',
+      deltas: ['agent.message'],
+      resumable: true,
+    });
+    const frames = framesOf(response);
+    expect(await frames.next()).toMatchObject({ value: { type: 'ping' } });
+    expect(await frames.next()).toMatchObject({ value: { type: 'span.model_request_start' } });
+    one.show('s1', start('m'));
+    for (let at = 0; at < 6000; at += 1) {
+      const delta = { type: 'content_delta', index: 0, content: { type: 'text', text: 'a' } } as const;
+      one.show('s1', { type: 'event_delta', event_id: 'm', delta });
+    }
+    await eventually(() => expect(one.state.following).toBe(false));
+    await eventually(() => expect(one.listeners.size).toBe(0));
+    await expect(frames.next()).rejects.toThrow('does not keep up');
   });
 });

@@ -14,6 +14,13 @@ describe('a frame', () => {
     expect(toFrame('agent.message', { id: 'a' })).toBe('event: agent.message\ndata: {"id":"a"}\n\n');
   });
 
+  test('has an id where there is a position to resume after', async () => {
+    expect(toFrame('a', { type: 'a' }, 0)).toBe('id: 0\nevent: a\ndata: {"type":"a"}\n\n');
+    expect(await read(toFrame('agent.message', { type: 'agent.message' }, 7))).toEqual([
+      { type: 'agent.message' },
+    ]);
+  });
+
   test.each([
     'plain',
     'two\nlines',

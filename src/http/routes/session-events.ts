@@ -85,7 +85,7 @@ export function mountSessionEvents(app: App, deps: SessionRouteDeps): void {
     const { id } = await deps.find(c);
     const { event_deltas: deltas = [] } = readQuery(c, streamQuery);
     const isDeleted = async (): Promise<boolean> => !(await deps.exists(c.get('workspaceId'), id));
-    return openStream({ ...deps, isDeleted }, id, deltas).catch((error: unknown) => {
+    return openStream({ ...deps, isDeleted }, { sessionId: id, deltas }).catch((error: unknown) => {
       throw toApiError(error, id);
     });
   });

@@ -1,4 +1,7 @@
-/** `GET /v1/sessions/{id}/events/stream`: the live tail, with previews where they are asked for (wire-api section 12). */
+/**
+ * A session's stream: the live tail of its log, with previews where they are asked for (wire-api section 12). One
+ * implementation for the wire's stream and for the one that can be resumed (docs/extensions.md).
+ */
 import type { Entry } from '../../log.ts';
 import { toWire } from '../../log.ts';
 import { newId } from '../../id.ts';
@@ -6,6 +9,7 @@ import type { PreviewReceiver } from '../../previews.ts';
 import { SessionGoneError, type Sessions, type Tail } from '../../session.ts';
 import type { DELTA_TYPES, Preview } from '../../wire/event.ts';
 import type { Clock } from '../clock.ts';
+import { createFrameBody, type FrameBody } from '../frame-body.ts';
 import { createPreviewGate, type PreviewGate } from '../preview-gate.ts';
 import { PING_FRAME, STREAM_HEADERS, toFrame } from '../sse.ts';
 
@@ -21,87 +25,85 @@ export interface StreamDeps {
 /** Which previews a connection wants. */
 export type DeltaTypes = readonly (typeof DELTA_TYPES)[number][];
 
+/** What a connection asks for. */
+export interface StreamRequest {
+  readonly sessionId: string;
+  readonly deltas: DeltaTypes;
+  /**
+   * For clients that go on where they were: events of the log carry their position as the frame's id, and wait for
+   * the reader, who may have much to catch up with. Else, as on the wire, a reader who is too slow is cut off.
+   */
+  readonly resumable?: boolean;
+  /** The position to begin with; left out: the end of the log. */
+  readonly from?: number | undefined;
+}
+
 const PING_EVERY_MS = 15_000;
-/** A reader that falls so far behind is cut off: it can open again and list what it missed. */
-const MOST_BUFFERED_FRAMES = 5000;
 
 /** Opens the stream. It is attached to the log before the response goes out. */
-export async function openStream(deps: StreamDeps, sessionId: string, deltas: DeltaTypes): Promise<Response> {
+export async function openStream(deps: StreamDeps, request: StreamRequest): Promise<Response> {
+  const { sessionId, deltas, resumable = false, from } = request;
   const closing = new AbortController();
+  const body = createFrameBody(closing);
   const gate = createPreviewGate(new Set(deltas));
-  const early: Preview[] = [];
-  let show = (frames: readonly Preview[]): void => void early.push(...frames);
+  const show = (frames: readonly Preview[]): void =>
+    frames.forEach((frame) => body.send(toFrame(frame.type, frame)));
   const unlisten =
     deltas.length > 0
       ? deps.previews.listen(sessionId, (message) => show(gate.preview(message)))
       : () => undefined;
 
-  const tail = await deps.sessions.follow(sessionId, closing.signal).catch((error: unknown) => {
+  const tail = await deps.sessions.follow(sessionId, closing.signal, from).catch((error: unknown) => {
     unlisten();
     throw error;
   });
-  const encoder = new TextEncoder();
-  const body = new ReadableStream<Uint8Array>(
-    {
-      start(controller) {
-        const send = (frame: string): void => {
-          if (closing.signal.aborted) return;
-          if ((controller.desiredSize ?? 0) < -MOST_BUFFERED_FRAMES) {
-            closing.abort();
-            controller.error(new Error('the reader does not keep up'));
-            return;
-          }
-          controller.enqueue(encoder.encode(frame));
-        };
-        show = (frames) => frames.forEach((frame) => send(toFrame(frame.type, frame)));
-        send(PING_FRAME);
-        show(early);
-        const ping = setInterval(() => send(PING_FRAME), PING_EVERY_MS);
-        const finish = (): void => {
-          clearInterval(ping);
-          unlisten();
-          if (!closing.signal.aborted) controller.close();
-          closing.abort();
-        };
-        // Whatever goes wrong at the end, the stream just ends: its client opens it again and lists.
-        void run(deps, { sessionId, tail, gate, send, show }).then(finish, finish);
-      },
-      cancel() {
-        closing.abort();
-      },
-    },
-    { highWaterMark: 0 },
-  );
-  return new Response(body, { headers: STREAM_HEADERS });
+  body.send(PING_FRAME);
+  const ping = setInterval(() => body.send(PING_FRAME), PING_EVERY_MS);
+  const finish = (): void => {
+    clearInterval(ping);
+    unlisten();
+    body.end();
+  };
+  // Whatever goes wrong at the end, the stream just ends: its client opens it again and lists.
+  void run(deps, { sessionId, tail, gate, body, show, resumable }).then(finish, finish);
+  return new Response(body.stream, { headers: STREAM_HEADERS });
 }
 
 interface Connection {
   readonly sessionId: string;
   readonly tail: Tail;
   readonly gate: PreviewGate;
-  readonly send: (frame: string) => void;
+  readonly body: FrameBody;
   readonly show: (frames: readonly Preview[]) => void;
+  readonly resumable: boolean;
 }
 
 async function run(deps: StreamDeps, connection: Connection): Promise<void> {
-  const { sessionId, tail, send } = connection;
+  const { sessionId, tail, body, resumable } = connection;
+  let broken = false;
   try {
-    for await (const entries of tail.entries) for (const entry of entries) pass(connection, entry);
-  } catch (error) {
-    if (!(error instanceof SessionGoneError)) {
-      const message = 'The stream broke; open it again and list the events.';
-      return send(toFrame('error', { type: 'error', error: { type: 'api_error', message } }));
+    for await (const entries of tail.entries) {
+      for (const entry of entries) {
+        if (resumable) await body.taken();
+        pass(connection, entry);
+      }
     }
+  } catch (error) {
+    broken = !(error instanceof SessionGoneError);
   }
+  // Asked first, also of what broke: content of a session that is being deleted goes before its log does.
   if (await deps.isDeleted(sessionId)) {
     const deleted = { type: 'session.deleted', id: newId('sevt'), processed_at: deps.now() };
-    send(toFrame(deleted.type, deleted));
+    body.send(toFrame(deleted.type, deleted));
+  } else if (broken) {
+    const message = 'The stream broke; open it again and list the events.';
+    body.send(toFrame('error', { type: 'error', error: { type: 'api_error', message } }));
   }
 }
 
-function pass({ gate, send, show }: Connection, entry: Entry): void {
+function pass({ gate, body, show, resumable }: Connection, entry: Entry): void {
   const event = toWire(entry);
   if (!event) return;
-  send(toFrame(event.type, event));
+  body.send(toFrame(event.type, event, resumable ? entry.position : undefined));
   show(gate.event(event));
 }

@@ -1,0 +1,28 @@
+/** The reading half of the sessions port, over a history that the test writes by hand. */
+import type { Sessions } from '../../src/session.ts';
+import { selectSlice } from '../../src/session/listing.ts';
+import { createReader } from '../../src/session/reader.ts';
+import { tail } from '../../src/session/tail.ts';
+import type { FakeSource } from './history.ts';
+
+/** Sessions that all have this one log. */
+export function readSessions(source: FakeSource): Sessions {
+  const reader = createReader(source);
+  const half: Pick<Sessions, 'getSession' | 'getEvents' | 'follow'> = {
+    async getSession() {
+      await reader.sync();
+      if (!reader.view) throw new Error('sync answers only when there is a view');
+      return reader.view;
+    },
+    async getEvents(_, slice = {}) {
+      await reader.sync();
+      return selectSlice(reader.entries, slice);
+    },
+    async follow(_, signal, position) {
+      await reader.sync();
+      const from = position ?? reader.entries.length;
+      return { from, entries: tail(reader, from, signal, async (entries) => entries) };
+    },
+  };
+  return half as Sessions;
+}
