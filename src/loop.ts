@@ -83,9 +83,9 @@ function advance(state: LoopState): Step | undefined {
         ? think(state, takeUp(state.queue))
         : { write: [...takeUp(state.stamps), ...idle(state, phase.reason, phase.details)], start: [] };
     case 'rest':
-      return state.queue.length > 0 ? beginTurn(state) : undefined;
+      return state.queue.length > 0 ? beginTurn(state) : stampLate(state);
     case 'capped':
-      return isSpent(state) ? undefined : think(state, [...running(state), ...takeUp(state.queue)]);
+      return isSpent(state) ? stampLate(state) : think(state, [...running(state), ...takeUp(state.queue)]);
   }
 }
 
@@ -145,11 +145,16 @@ function advanceCalls(state: LoopState): Step | undefined {
   }
 
   const ids = open.map((call) => call.id);
-  if (state.status === 'idle' && sameIds(ids, state.waitingOn)) return undefined;
+  if (state.status === 'idle' && sameIds(ids, state.waitingOn)) return stampLate(state);
   return {
     write: [...takeUp(state.stamps), ...idle(state, { type: 'requires_action', event_ids: ids }, null)],
     start: [],
   };
+}
+
+/** A confirmation that changes nothing any more, while the session waits: taken up, or it would stand queued for good. */
+function stampLate({ stamps }: LoopState): Step | undefined {
+  return stamps.length > 0 ? { write: takeUp(stamps), start: [] } : undefined;
 }
 
 function refusal(state: LoopState, call: Call): Authored[] {

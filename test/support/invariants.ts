@@ -1,7 +1,11 @@
 /** What every log must satisfy, whatever happened to its session. Numbered as in docs/architecture.md. */
 import { expect } from 'vitest';
 import type { Entry } from '../../src/log.ts';
-import { toMessages } from '../../src/brain/messages.ts';
+import type { Message } from '../../src/brain/messages.ts';
+import { toPrompt } from '../../src/brain/request.ts';
+import { leftMicrocents } from '../../src/loop/usage.ts';
+import type { SessionView } from '../../src/session.ts';
+import { foldView } from '../../src/view.ts';
 
 /** Checks a whole log. `atRest`: the session waits, so nothing may be half done. */
 export function checkLog(entries: readonly Entry[], atRest: boolean): void {
@@ -12,6 +16,10 @@ export function checkLog(entries: readonly Entry[], atRest: boolean): void {
   idleNamesOpenCalls(entries);
   usageStandsBeforeIdle(entries);
   spansAreClosed(entries, atRest);
+  nothingFollowsIdle(entries);
+  messagesAreTakenInOrder(entries);
+  noRequestOverBudget(entries);
+  compactionsStandAlone(entries);
   for (let end = 0; end <= entries.length; end += 1) validMessages(entries.slice(0, end));
 }
 
@@ -83,9 +91,9 @@ function spansAreClosed(entries: readonly Entry[], atRest: boolean): void {
   if (atRest) expect(open).toBeUndefined();
 }
 
-/** 8. Every prefix gives messages that the Messages API takes: each tool use is answered in the very next message. */
+/** 8. Every prefix gives a prompt that the Messages API takes: each tool use is answered in the very next message. */
 function validMessages(prefix: readonly Entry[]): void {
-  const messages = toMessages(prefix);
+  const messages = (toPrompt(prefix)?.request.messages ?? []) as Message[];
   if (messages.length > 0) expect(messages[0]?.role).toBe('user');
   messages.forEach((message, index) => {
     const next = messages[index + 1];
@@ -95,7 +103,60 @@ function validMessages(prefix: readonly Entry[]): void {
     );
     if (message.role === 'assistant') expect(results.sort()).toEqual(uses.sort());
     expect(next?.role).not.toBe(message.role);
+    if (next?.role === 'system') expect(message.role).toBe('user');
     expect(message.content.length).toBeGreaterThan(0);
+  });
+}
+
+/** 9. What stands next after an idle was written by a client, or says that a client's event was taken up. */
+function nothingFollowsIdle(entries: readonly Entry[]): void {
+  entries.forEach(({ event }, index) => {
+    const next = entries[index + 1];
+    if (event.type === 'session.status_idle' && next) expect(BY_CLIENTS).toContain(next.event.type);
+  });
+}
+
+const BY_CLIENTS = [
+  'user.message',
+  'user.interrupt',
+  'user.tool_confirmation',
+  'user.custom_tool_result',
+  'system.message',
+  'session.updated',
+  'session.thread_status_terminated',
+  'x.compaction_requested',
+];
+
+/** 10. Messages are taken up once, in the order in which they came. */
+function messagesAreTakenInOrder(entries: readonly Entry[]): void {
+  const messages = entries.filter(({ event }) => event.type === 'user.message');
+  const came = messages.filter(({ event }) => event.processed_at === null).map(({ event }) => event.id);
+  const taken = messages.filter(({ event }) => event.processed_at !== null).map(({ event }) => event.id);
+  expect(taken).toEqual(came.slice(0, taken.length));
+}
+
+/** 11. No model request starts once the budget is spent: it is overshot by one request at most. */
+function noRequestOverBudget(entries: readonly Entry[]): void {
+  let view: SessionView | undefined;
+  for (const entry of entries) {
+    if (entry.event.type === 'span.model_request_start' && view?.loop.budget)
+      expect(leftMicrocents(view.loop), `before ${entry.event.id}`).toBeGreaterThan(0);
+    view = foldView(view, [entry]);
+  }
+}
+
+/** 12. A compaction stands alone in its span, and was ordered by the span's start. */
+function compactionsStandAlone(entries: readonly Entry[]): void {
+  entries.forEach(({ event, extra }, index) => {
+    if (event.type !== 'agent.thread_context_compacted') return;
+    const end = entries.slice(index).findIndex((one) => one.event.type === 'span.model_request_end') + index;
+    const start = entries.findLastIndex(
+      (one, at) => at < index && one.event.type === 'span.model_request_start',
+    );
+    expect(entries[start]?.extra?.compact).toBeDefined();
+    expect(extra?.compaction?.through).toBeLessThan(start);
+    const inside = entries.slice(start + 1, end).filter(({ event: { type } }) => type.startsWith('agent.'));
+    expect(inside).toHaveLength(1);
   });
 }
 

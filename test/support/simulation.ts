@@ -13,7 +13,8 @@ import {
 import { author, decide, INTERRUPTED, type Operation } from '../../src/loop.ts';
 import { began, cancelled, EMPTY, ended, fold, type LoopState } from '../../src/loop/state.ts';
 import type { Budget } from '../../src/wire/budget.ts';
-import type { EventBody } from '../../src/wire/event.ts';
+import type { EventBody, SpanUsage } from '../../src/wire/event.ts';
+import { foldView } from '../../src/view.ts';
 import { policyOf } from './policy.ts';
 
 export interface Running {
@@ -29,6 +30,12 @@ export interface Simulation {
   state(): LoopState;
   /** A client's events arrive. */
   send(...events: EventBody[]): void;
+  /** A client changes the session. */
+  update(changes: { budget?: Budget | null }): void;
+  /** A client asks for a compaction. */
+  wish(keepAnswers?: number): void;
+  /** Everything but the log dies: what was under way is lost, and the loop goes on from what the log says. */
+  crash(): void;
   /** An operation ends with these drafts. */
   finish(running: Running, drafts: readonly Draft[]): void;
   id(prefix?: string): string;
@@ -36,7 +43,7 @@ export interface Simulation {
 
 /** Starts a session and lets the loop run until it waits. */
 export function simulate(
-  options: Partial<SessionPolicy> & { mcpServers?: string[]; budget?: Budget } = {},
+  options: Partial<SessionPolicy> & { mcpServers?: string[]; budget?: Budget | null } = {},
 ): Simulation {
   const log = createProjection();
   const running: Running[] = [];
@@ -110,6 +117,20 @@ export function simulate(
       );
       settle();
     },
+    update(changes) {
+      write([{ event: { id: id(), type: 'session.updated', ...changes } }], 'client');
+      settle();
+    },
+    wish(keepAnswers) {
+      const settings = keepAnswers === undefined ? {} : { keep_answers: keepAnswers };
+      write([{ event: { id: id(), type: 'x.compaction_requested', ...settings } }], 'client');
+      settle();
+    },
+    crash() {
+      running.length = 0;
+      state = foldView(undefined, log.entries).loop;
+      settle();
+    },
     finish(one, drafts) {
       running.splice(running.indexOf(one), 1);
       const { operation } = one;
@@ -129,7 +150,14 @@ export function message(id: string, text = 'hello'): EventBody {
 export function answer(
   simulation: Simulation,
   spanId: string,
-  parts: { text?: string; tools?: string[]; asks?: string[]; custom?: string[]; outcome: ModelOutcome },
+  parts: {
+    text?: string;
+    tools?: string[];
+    asks?: string[];
+    custom?: string[];
+    outcome: ModelOutcome;
+    usage?: SpanUsage;
+  },
 ): Draft[] {
   let block = 0;
   const at = (): { blocks: number[]; callId: string } => ({
@@ -174,7 +202,7 @@ export function answer(
         type: 'span.model_request_end',
         model_request_start_id: spanId,
         is_error: parts.outcome.stop === 'failed',
-        model_usage: NO_USAGE,
+        model_usage: parts.usage ?? NO_USAGE,
       },
       extra: { outcome: parts.outcome },
     },
