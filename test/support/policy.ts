@@ -1,11 +1,18 @@
 /** A session's policy for tests: as short as can be, and with round prices. */
-import type { SessionPolicy } from '../../src/log.ts';
+import type { ModelPrice, SessionPolicy } from '../../src/log.ts';
 
-/** What the models of tests cost: a cent for a thousand tokens of input, five for as many of output. */
+/** A cent for a thousand tokens of input, five for as many of output. */
+const PRICE: ModelPrice = {
+  input: 1000,
+  output: 5000,
+  cacheWrite5m: 1250,
+  cacheWrite1h: 2000,
+  cacheRead: 100,
+};
+
+/** What the models of tests cost; running costs nothing. */
 export const PRICES: SessionPolicy['prices'] = {
-  models: {
-    'claude-sonnet-5': { input: 1000, output: 5000, cacheWrite5m: 1250, cacheWrite1h: 2000, cacheRead: 100 },
-  },
+  models: { 'claude-sonnet-5': PRICE, 'claude-opus-4-8': PRICE },
   runtimeHour: 0,
 };
 

@@ -590,3 +590,97 @@ describe('over the wire', () => {
     expect(outcomeOf(await begin(scripted({ say: 'Hi.' }), thinking).drafts)).toEqual({ stop: 'end_turn' });
   });
 });
+
+describe('a request that is made again after its worker died', () => {
+  const budget = async (attempt: number, leftMicrocents: number | null) =>
+    brain.think({
+      sessionId: 's',
+      spanId: 'span',
+      entries: entriesOf(scripted({ say: 'Hello.' })),
+      attempt,
+      leftMicrocents,
+      newId,
+      preview: () => undefined,
+      signal: new AbortController().signal,
+    });
+  const chargesOf = (drafts: readonly Draft[]) => {
+    const last = drafts.at(-1);
+    return last && 'event' in last ? (last.extra?.charges ?? []) : [];
+  };
+
+  test('is charged with what the lost attempts may have cost', async () => {
+    expect(chargesOf(await budget(1, null))).toEqual([]);
+    const [once] = chargesOf(await budget(2, null));
+    const [twice] = chargesOf(await budget(3, null));
+    expect(once?.usage.input_tokens).toBeGreaterThan(100);
+    expect(once?.usage.output_tokens).toBeGreaterThan(0);
+    expect(twice?.usage.input_tokens).toBe(2 * (once?.usage.input_tokens ?? 0));
+  });
+
+  test('is not sent when those have spent what is left of the budget', async () => {
+    const drafts = await budget(2, 1);
+    expect(outcomeOf(drafts)).toEqual({ stop: 'unaffordable' });
+    expect(chargesOf(drafts)).toHaveLength(1);
+    expect(model.requests.list()).toEqual([]);
+    expect(outcomeOf(await budget(1, 1))).toEqual({ stop: 'end_turn' });
+    expect(outcomeOf(await budget(2, 1e12))).toEqual({ stop: 'end_turn' });
+  });
+});
+
+test('an answer that breaks off is charged with what had come of it', async () => {
+  const { drafts } = await think({ fail: 'cut', after: 3 }, { say: 'A text of some length.', chunkChars: 4 });
+  const last = drafts.at(-1);
+  const charges = last && 'event' in last ? last.extra?.charges : undefined;
+  expect(charges).toEqual([
+    { model: 'claude-opus-4-8', usage: expect.objectContaining({ output_tokens: 3 }) },
+  ]);
+});
+
+describe('a request for a summary', () => {
+  const compact = (...lines: object[]) => {
+    const [created_, said_] = scripted(...lines);
+    if (!created_ || !said_) throw new Error('no script');
+    const answered: Carrier = {
+      drafts: [
+        { processed: 'm' },
+        { event: { id: 's0', type: 'span.model_request_start' } },
+        {
+          event: { id: 'a0', type: 'agent.message', content: [{ type: 'text', text: 'Hi.' }] },
+          extra: { blocks: [0] },
+        },
+        {
+          event: {
+            id: 'e0',
+            type: 'span.model_request_end',
+            model_request_start_id: 's0',
+            is_error: false,
+            model_usage: NO_USAGE,
+          },
+          extra: { outcome: { stop: 'end_turn' } },
+        },
+      ],
+      author: 'server',
+    };
+    const order: Carrier = {
+      drafts: [
+        {
+          event: { id: 'span', type: 'span.model_request_start' },
+          extra: { compact: { trim: 0, keepAnswers: 0, requests: [] } },
+        },
+      ],
+      author: 'server',
+    };
+    return begin([created_, said_, answered, order]);
+  };
+
+  test('gives the event of a compaction, which shows nothing of the summary, and no preview', async () => {
+    const { drafts, previews } = compact({ summary: 'All that was said.' });
+    const [event, end] = await drafts;
+    expect(event).toEqual({
+      event: { id: expect.any(String), type: 'agent.thread_context_compacted' },
+      extra: { compaction: { summary: expect.stringContaining('All that was said.'), through: 5 } },
+    });
+    expect(end && 'event' in end && end.extra?.outcome).toEqual({ stop: 'compacted' });
+    expect(previews).toEqual([]);
+  });
+});

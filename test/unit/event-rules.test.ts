@@ -130,3 +130,32 @@ describe('a custom tool result', () => {
 test('namedCalls names every call once for each event that names it', () => {
   expect(namedCalls([message, confirm('a'), interrupt, answer('b'), confirm('a')])).toEqual(['a', 'b', 'a']);
 });
+
+describe('a system message', () => {
+  const system: EventParams = { type: 'system.message', content: [{ type: 'text', text: 'be brief' }] };
+
+  test('comes last, right behind what it accompanies', () => {
+    expect(refusal([message, system])).toBe('taken');
+    expect(refusal([answer('custom'), system], WAITING)).toBe('taken');
+    for (const events of [
+      [system],
+      [system, message],
+      [interrupt, system],
+      [message, system, system],
+      [message, system, message],
+    ])
+      expect(refusal(events)).toContain('Invalid system.message event at events[');
+  });
+});
+
+describe('at the cap', () => {
+  const CAPPED: LoopState = { ...IDLE, phase: { at: 'capped' } };
+
+  test('only answers, confirmations and interrupts are taken', () => {
+    expect(refusal([answer('custom')], CAPPED)).toBe('taken');
+    expect(refusal([confirm('asked')], CAPPED)).toBe('taken');
+    expect(refusal([interrupt], CAPPED)).toBe('taken');
+    expect(refusal([message], CAPPED)).toContain('events[0]: session budget reached: ');
+    expect(refusal([interrupt, message], CAPPED)).toContain('events[1]: session budget reached: ');
+  });
+});

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { NO_USAGE } from '../../src/log.ts';
 import { answer, message, simulate, toolResult, typesOf, type Simulation } from '../support/simulation.ts';
 
 const end = { outcome: { stop: 'end_turn' as const } };
@@ -318,4 +319,137 @@ test('termination stops what runs and ends the session', () => {
   think(simulation, { outcome: { stop: 'interrupted' } });
   expect(simulation.finished).toBe(true);
   expect(typesOf(simulation).at(-1)).toBe('session.status_terminated');
+});
+
+describe('steering', () => {
+  const midTurn = (steering: 'turn' | 'round'): Simulation => {
+    const simulation = simulate({ steering });
+    simulation.send(message('m1'));
+    think(simulation, { tools: ['bash'], outcome: { stop: 'tool_use' } });
+    provide(simulation);
+    simulation.send(message('m2'));
+    runTools(simulation);
+    return simulation;
+  };
+  const isTaken = (simulation: Simulation): boolean =>
+    simulation.log.entries.some(({ event }) => event.id === 'm2' && event.processed_at !== null);
+
+  test('by turns takes a message up when the turn would end', () => {
+    const simulation = midTurn('turn');
+    expect(isTaken(simulation)).toBe(false);
+    think(simulation, { text: 'one', ...end });
+    expect(isTaken(simulation)).toBe(true);
+    expect(typesOf(simulation)).not.toContain('session.status_idle');
+  });
+
+  test('by rounds takes it up beside the results of tools', () => {
+    const simulation = midTurn('round');
+    expect(isTaken(simulation)).toBe(true);
+    expect(typesOf(simulation).slice(-3)).toEqual([
+      'agent.tool_result',
+      'user.message',
+      'span.model_request_start',
+    ]);
+  });
+});
+
+describe('a call that reads the log', () => {
+  test('runs at once, without a hand', () => {
+    const simulation = simulate();
+    simulation.send(message('m1'));
+    const model = simulation.running[0];
+    if (!model) throw new Error('no request');
+    const drafts = answer(simulation, model.spanId, {
+      tools: ['read_session_log'],
+      outcome: { stop: 'tool_use' },
+    });
+    simulation.finish(
+      model,
+      drafts.map((draft) =>
+        'event' in draft && draft.event.type === 'agent.tool_use'
+          ? { ...draft, extra: { ...draft.extra, runner: 'log' as const } }
+          : draft,
+      ),
+    );
+    expect(simulation.running.map(({ operation }) => operation)).toMatchObject([
+      { kind: 'tool', runner: 'log' },
+    ]);
+  });
+});
+
+describe('a call that was judged too risky', () => {
+  test('gets an error, and the turn goes on without waiting', () => {
+    const simulation = simulate();
+    simulation.send(message('m1'));
+    const model = simulation.running[0];
+    if (!model) throw new Error('no request');
+    const evaluation = {
+      type: 'auto',
+      evaluated_permission: { type: 'deny', reason_code: 'high_risk' },
+    } as const;
+    const drafts = answer(simulation, model.spanId, { tools: ['bash'], outcome: { stop: 'tool_use' } });
+    simulation.finish(
+      model,
+      drafts.map((draft) =>
+        'event' in draft && draft.event.type === 'agent.tool_use'
+          ? { ...draft, event: { ...draft.event, evaluated_permission: 'deny' as const, evaluation } }
+          : draft,
+      ),
+    );
+    const result = simulation.log.entries.find(({ event }) => event.type === 'agent.tool_result')?.event;
+    expect(result).toMatchObject({ is_error: true });
+    expect(JSON.stringify(result)).toContain('too risky');
+    expect(simulation.running.map(({ operation }) => operation.kind)).toEqual(['model']);
+  });
+});
+
+describe('a window that fills', () => {
+  const context = { clearAtTokens: 0, keepResults: 0, compactAtTokens: 100, keepAnswers: 1 };
+  const full = { ...end, usage: { ...NO_USAGE, input_tokens: 80, output_tokens: 20 } };
+  const isCompacting = ({ log }: Simulation): boolean =>
+    log.entries.findLast(({ event }) => event.type === 'span.model_request_start')?.extra?.compact !==
+    undefined;
+
+  test('is summed up before the next request, once', () => {
+    const simulation = simulate({ context });
+    simulation.send(message('m1'));
+    think(simulation, { text: 'long', ...full });
+    simulation.send(message('m2'));
+    expect(isCompacting(simulation)).toBe(true);
+    think(simulation, { outcome: { stop: 'compacted' } });
+    expect(isCompacting(simulation)).toBe(false);
+    think(simulation, { text: 'short', ...end });
+    simulation.send(message('m3'));
+    expect(isCompacting(simulation)).toBe(false);
+  });
+
+  test('ends the turn where nothing makes the prompt fit', () => {
+    const simulation = simulate({ context });
+    simulation.send(message('m1'));
+    const failure = {
+      kind: 'model_request_failed_error',
+      message: 'prompt is too long',
+      retryable: false,
+    } as const;
+    for (let tries = 0; simulation.running.length > 0; tries += 1) {
+      expect(tries).toBeLessThan(10);
+      think(simulation, { outcome: { stop: 'failed', failure: { ...failure, tooLong: true } } });
+    }
+    const error = simulation.log.entries.find(({ event }) => event.type === 'session.error')?.event;
+    expect(error).toMatchObject({ error: { type: 'compaction_limit_reached_error' } });
+    expect(lastStop(simulation)).toEqual({ type: 'retries_exhausted' });
+  });
+
+  test('is left alone where compaction is off', () => {
+    const simulation = simulate();
+    simulation.send(message('m1'));
+    const failure = {
+      kind: 'model_request_failed_error',
+      message: 'prompt is too long',
+      retryable: false,
+    } as const;
+    think(simulation, { outcome: { stop: 'failed', failure: { ...failure, tooLong: true } } });
+    const error = simulation.log.entries.find(({ event }) => event.type === 'session.error')?.event;
+    expect(error).toMatchObject({ error: { type: 'model_request_failed_error' } });
+  });
 });
