@@ -4,13 +4,13 @@
  * every effect here is safe to repeat.
  */
 import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
-import { InterruptedError, type Brain, type Thought } from '../src/brain.ts';
+import { InterruptedError, type Brain, type Recall, type Thought } from '../src/brain.ts';
 import { handKey } from '../src/hand-key.ts';
 import { HandGoneError, type HandRef, type Hands, type ToolOutcome } from '../src/hands.ts';
 import type { Body, Draft, Entry } from '../src/log.ts';
 import { INTERRUPTED } from '../src/loop.ts';
 import type { PreviewSender } from '../src/previews.ts';
-import type { Sessions } from '../src/session.ts';
+import type { Sessions, Slice } from '../src/session.ts';
 import type { ResultBlock } from '../src/wire/event.ts';
 import type { Carrier, SessionActivities } from './contract.ts';
 
@@ -30,6 +30,8 @@ const HEARTBEAT_MS = 1000;
 const LONGEST_REASON = 2000;
 /** Short operations end before it would be worth following the log for an interrupt. */
 const WATCH_AFTER_MS = 100;
+/** Events of the log that are read at a time. */
+const PIECE = 20;
 
 /** Makes the activities. */
 export function createActivities(deps: ActivityDeps): SessionActivities {
@@ -82,7 +84,7 @@ export function createActivities(deps: ActivityDeps): SessionActivities {
       const outcome =
         'error' in asked
           ? textOutcome(asked.error)
-          : { ...textOutcome(asked.show(await sessions.getEvents(sessionId, asked.slice))), isError: false };
+          : { ...textOutcome(asked.show(await readSlice(sessions, sessionId, asked))), isError: false };
       return { drafts: await pack(sessionId, [resultDraft(newId(), callId, outcome)]) };
     },
 
@@ -166,6 +168,22 @@ function isEndingEvent({ event }: Entry): boolean {
 /** A worker that shuts down or lost its claim must not pass for a user's interrupt: another attempt takes over. */
 function isUsersWish(reason: unknown): boolean {
   return reason instanceof CancelledFailure && reason.message === 'CANCELLED';
+}
+
+/** Reads a slice in small pieces, and no further than it is going to be shown: events may be heavy. */
+async function readSlice(
+  sessions: Sessions,
+  sessionId: string,
+  { slice, isEnough }: Exclude<Recall, { error: string }>,
+): Promise<readonly Entry[]> {
+  const read: Entry[] = [];
+  for (let rest: Slice = slice; ;) {
+    const piece = await sessions.getEvents(sessionId, { ...rest, limit: PIECE });
+    read.push(...piece);
+    const last = piece.at(-1);
+    if (!last || piece.length < PIECE || isEnough(read)) return read;
+    rest = slice.order === 'asc' ? { ...rest, from: last.position + 1 } : { ...rest, to: last.position };
+  }
 }
 
 async function readCall(

@@ -31,7 +31,12 @@ export class InterruptedError extends Error {
 
 /** What a call of the brain's own tool wants to read, and how the model is shown it; or why it cannot be. */
 export type Recall =
-  | { readonly slice: RecallSlice; readonly show: (entries: readonly Entry[]) => string }
+  | {
+      readonly slice: RecallSlice;
+      /** Whether these are all that is going to be shown: reading on would be in vain. */
+      readonly isEnough: (entries: readonly Entry[]) => boolean;
+      readonly show: (entries: readonly Entry[]) => string;
+    }
   | { readonly error: string };
 
 /** A piece of the session's log, by position. */
@@ -40,7 +45,6 @@ export interface RecallSlice {
   readonly to?: number;
   readonly types?: readonly string[];
   readonly order: 'asc' | 'desc';
-  readonly limit: number;
 }
 
 /** The port. Implementation: `brain/claude.ts`. */

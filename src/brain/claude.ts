@@ -10,16 +10,14 @@ import {
   NO_USAGE,
   type Charge,
   type Draft,
-  type Entry,
   type Extra,
   type ModelFailure,
   type ModelOutcome,
-  type Prices,
 } from '../log.ts';
 import type { EventBody, SpanUsage, TextBlock } from '../wire/event.ts';
 import { toFailure } from './failure.ts';
 import { toRecall } from './recall.ts';
-import { toPrompt, type Prompt } from './request.ts';
+import { policyOf, toPrompt, type Prompt } from './request.ts';
 import { createMeter, isAffordable, lostCharges } from './spending.ts';
 import type { Toolbox } from './tools.ts';
 
@@ -56,7 +54,7 @@ export function createClaudeBrain({
       }
       const { model } = prompt.request;
       const lost = lostCharges(thought.attempt, model, prompt.request);
-      if (!isAffordable(lost, pricesOf(thought.entries), thought.leftMicrocents))
+      if (!isAffordable(lost, policyOf(thought.entries).prices, thought.leftMicrocents))
         return [spanEnd(thought, NO_USAGE, { stop: 'unaffordable' }, lost)];
       const silence = silenceGuard(silenceMs);
       const previewer = createPreviewer(thought);
@@ -96,12 +94,6 @@ const NOTHING_TO_SUM_UP: ModelFailure = {
   message: 'There is nothing in the conversation that could be summed up.',
   retryable: false,
 };
-
-function pricesOf([first]: readonly Entry[]): Prices {
-  return first?.event.type === 'x.session_created'
-    ? first.event.policy.prices
-    : { models: {}, runtimeHour: 0 };
-}
 
 interface Previewer {
   show(event: BetaRawMessageStreamEvent): void;

@@ -46,10 +46,14 @@ export function toRecall(value: unknown): Recall {
     ...(to === undefined ? {} : { to }),
     ...(types === undefined ? {} : { types }),
     order,
-    // One more than is shown, to know whether more follows.
-    limit: MOST_EVENTS + 1,
   };
-  return { slice, show: (entries) => show(entries, order) };
+  return { slice, isEnough, show: (entries) => show(entries, order) };
+}
+
+/** One more than is shown, to know whether more follows. */
+function isEnough(entries: readonly Entry[]): boolean {
+  const chars = entries.reduce((sum, { event }) => sum + JSON.stringify(event).length, 0);
+  return entries.length > MOST_EVENTS || (entries.length > 1 && chars > MOST_CHARS);
 }
 
 /** A line an event, and where to go on when not all of it fits. */

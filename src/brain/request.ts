@@ -6,7 +6,8 @@ import type {
   BetaContentBlockParam,
   MessageCreateParamsStreaming,
 } from '@anthropic-ai/sdk/resources/beta/messages/messages';
-import type { ContextPolicy, Entry } from '../log.ts';
+import type { Entry, SessionPolicy } from '../log.ts';
+import { EMPTY } from '../loop/state.ts';
 import type { ModelConfig } from '../wire/agent-model.ts';
 import type { AgentSnapshot } from '../wire/event.ts';
 import { summaryMessage, toCompact } from './compaction.ts';
@@ -20,7 +21,6 @@ const THINKING_BUDGET_TOKENS = 8_000;
 const EPHEMERAL = { type: 'ephemeral' } as const;
 /** Some models want it with any `speed`. */
 const FAST_MODE_BETA = 'fast-mode-2026-02-01';
-const NO_LIMITS: ContextPolicy = { clearAtTokens: 0, keepResults: 0, compactAtTokens: 0, keepAnswers: 0 };
 
 /** A request to make. */
 export interface Prompt {
@@ -39,7 +39,7 @@ export function toPrompt(entries: readonly Entry[]): Prompt | undefined {
   const agent = agentOf(entries);
   const model = modelOf(agent);
   const traits = traitsOf(model.id);
-  const policy = policyOf(entries);
+  const { context: policy } = policyOf(entries);
   const order = entries.at(-1)?.extra?.compact;
   const window = windowOf(entries, policy);
   const compact =
@@ -115,8 +115,11 @@ export function agentOf(entries: readonly Entry[]): AgentSnapshot {
   return (found?.event as { agent?: AgentSnapshot } | undefined)?.agent ?? {};
 }
 
-function policyOf([first]: readonly Entry[]): ContextPolicy {
-  return first?.event.type === 'x.session_created' ? first.event.policy.context : NO_LIMITS;
+/** How the session is to be run, as the first entry says. */
+export function policyOf([first]: readonly Entry[]): SessionPolicy {
+  return first?.event.type === 'x.session_created'
+    ? { ...EMPTY.policy, ...first.event.policy }
+    : EMPTY.policy;
 }
 
 /**

@@ -279,9 +279,10 @@ function foldHidden(state: LoopState, event: HiddenBody): LoopState {
         agentName: event.agent_name,
         model: event.model,
         threadId: event.thread_id,
-        policy: event.policy,
+        // Logs from before a setting was there do without it.
+        policy: { ...EMPTY.policy, ...event.policy },
         mcpServers: event.mcp_servers,
-        budget: event.budget,
+        budget: event.budget ?? null,
       };
     case 'x.compaction_requested': {
       const { id, keep_answers: keepAnswers } = event;

@@ -25,6 +25,9 @@ const ALWAYS_INLINE: ReadonlySet<string> = new Set([
   'mcp_servers',
   'deny_message',
   'outcome',
+  'charges',
+  'compact',
+  'budget',
   'mcpServers',
 ]);
 

@@ -36,13 +36,12 @@ test('the tool is offered with a schema that says what it takes', () => {
 });
 
 test('a call names its slice', () => {
-  expect(read({}).slice).toEqual({ order: 'asc', limit: 201 });
+  expect(read({}).slice).toEqual({ order: 'asc' });
   expect(read({ from: 3, to: 9, types: ['user.message'], order: 'desc' }).slice).toEqual({
     from: 3,
     to: 9,
     types: ['user.message'],
     order: 'desc',
-    limit: 201,
   });
 });
 
@@ -73,6 +72,14 @@ describe('what is shown', () => {
     const long = [said(1, 'a'.repeat(50_000)), said(2, 'b'.repeat(50_000))];
     expect(read({}).show(long)).toContain('ask again with "from": 2.');
     expect(read({ order: 'desc' }).show(long.toReversed())).toContain('ask again with "to": 2.');
+  });
+
+  test('is read no further than it is shown', () => {
+    const { isEnough } = read({});
+    expect(isEnough(Array.from({ length: 200 }, (_, at) => said(at, 'x')))).toBe(false);
+    expect(isEnough(Array.from({ length: 201 }, (_, at) => said(at, 'x')))).toBe(true);
+    expect(isEnough([said(1, 'a'.repeat(70_000))])).toBe(false);
+    expect(isEnough([said(1, 'a'.repeat(70_000)), said(2, 'b')])).toBe(true);
   });
 
   test('of a single huge event is its beginning', () => {
