@@ -215,12 +215,12 @@ function callDraft(
   toolbox: Toolbox,
   id: string,
 ): Draft {
-  const verdict = toolbox.judge(block.name);
+  const treatment = toolbox.treatmentOf(block.name);
   const call = { id, name: block.name, input: (block.input ?? {}) as Record<string, unknown> };
   const { runner, permission, evaluation } = {
     permission: 'deny' as const,
     evaluation: undefined,
-    ...verdict,
+    ...treatment,
   };
   const event: EventBody =
     runner === 'client'

@@ -11,14 +11,14 @@ export interface OfferedTool {
 }
 
 /** How a call to a tool is to be treated. */
-export type Verdict =
+export type Treatment =
   | { readonly runner: 'client' }
   | { readonly runner: 'hand' | 'log'; readonly permission: Permission; readonly evaluation?: Evaluation };
 
 /** A session's tools. */
 export interface Toolbox {
   readonly offered: readonly OfferedTool[];
-  judge(name: string): Verdict;
+  treatmentOf(name: string): Treatment;
 }
 
 /** The six tools that a hand runs, described by the SDK that runs them there. */
@@ -46,7 +46,7 @@ export function toolboxOf(tools: unknown): Toolbox {
         input_schema,
       })),
     ],
-    judge(name) {
+    treatmentOf(name) {
       if (custom.some((tool) => tool.name === name)) return { runner: 'client' };
       const config = configOf(name);
       if (config?.enabled !== true) return { runner: 'hand', permission: 'deny' };
