@@ -1,10 +1,6 @@
 /** The brain on the Messages API, through the official SDK. Its retries are off: the loop is the only one that retries. */
 import Anthropic from '@anthropic-ai/sdk';
-import type {
-  BetaContentBlock,
-  BetaMessage,
-  BetaRawMessageStreamEvent,
-} from '@anthropic-ai/sdk/resources/beta/messages/messages';
+import type { BetaContentBlock, BetaMessage } from '@anthropic-ai/sdk/resources/beta/messages/messages';
 import { InterruptedError, type Brain, type Thought } from '../brain.ts';
 import {
   NO_USAGE,
@@ -18,8 +14,10 @@ import {
 } from '../log.ts';
 import type { EventBody, SpanUsage, TextBlock } from '../wire/event.ts';
 import { toFailure } from './failure.ts';
+import { createPreviewer, isThinking, type Previewer } from './previewer.ts';
 import { toRecall } from './recall.ts';
 import { toPrompt, type Prompt } from './request.ts';
+import { overhear, silenceGuard } from './silence.ts';
 import { createMeter, isAffordable, lostCharges } from './spending.ts';
 import type { Toolbox } from './tools.ts';
 
@@ -101,45 +99,6 @@ function pricesOf([first]: readonly Entry[]): Prices {
   return first?.event.type === 'x.session_created'
     ? first.event.policy.prices
     : { models: {}, runtimeHour: 0 };
-}
-
-interface Previewer {
-  show(event: BetaRawMessageStreamEvent): void;
-  readonly messageId: string;
-  thinkingId(block: number): string;
-}
-
-/** Shows text as it comes. Event ids are fixed here, before the model has answered. */
-function createPreviewer({ newId, preview }: Thought): Previewer {
-  const messageId = newId();
-  const thinkingIds = new Map<number, string>();
-  const textBlocks: number[] = [];
-  const thinkingId = (block: number): string => {
-    const id = thinkingIds.get(block) ?? newId();
-    thinkingIds.set(block, id);
-    return id;
-  };
-  return {
-    messageId,
-    thinkingId,
-    show(event) {
-      if (event.type === 'content_block_start' && isThinking(event.content_block)) {
-        preview({ type: 'event_start', event: { type: 'agent.thinking', id: thinkingId(event.index) } });
-      }
-      if (
-        event.type !== 'content_block_delta' ||
-        event.delta.type !== 'text_delta' ||
-        event.delta.text === ''
-      )
-        return;
-      if (textBlocks.length === 0)
-        preview({ type: 'event_start', event: { type: 'agent.message', id: messageId } });
-      if (!textBlocks.includes(event.index)) textBlocks.push(event.index);
-      const content: TextBlock = { type: 'text', text: event.delta.text };
-      const delta = { type: 'content_delta' as const, index: textBlocks.indexOf(event.index), content };
-      preview({ type: 'event_delta', event_id: messageId, delta });
-    },
-  };
 }
 
 interface AnswerParts {
@@ -278,36 +237,4 @@ function outcomeOf({ stop_reason, stop_details }: BetaMessage): ModelOutcome {
     default:
       return { stop: 'end_turn' };
   }
-}
-
-function isThinking(block: { type: string }): boolean {
-  return block.type === 'thinking' || block.type === 'redacted_thinking';
-}
-
-/** Hears every byte of an answer, also the pings of a model that thinks long, which the SDK keeps to itself. */
-function overhear(heard: () => void): typeof fetch {
-  return async (input, init) => {
-    const answer = await fetch(input, init);
-    if (!answer.body) return answer;
-    const ear = new TransformStream<Uint8Array, Uint8Array>({
-      transform(chunk, controller) {
-        heard();
-        controller.enqueue(chunk);
-      },
-    });
-    return new Response(answer.body.pipeThrough(ear), answer);
-  };
-}
-
-/** Gives up on a stream that says nothing: a connection can die without a word. */
-function silenceGuard(silenceMs: number): { signal: AbortSignal; heard(): void; stop(): void } {
-  const controller = new AbortController();
-  const giveUp = (): void =>
-    controller.abort(new Error(`The model was silent for ${silenceMs / 1000} seconds.`));
-  const timer = setTimeout(giveUp, silenceMs);
-  return {
-    signal: controller.signal,
-    heard: () => void timer.refresh(),
-    stop: () => clearTimeout(timer),
-  };
 }
