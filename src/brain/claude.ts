@@ -1,6 +1,11 @@
 /** The brain on the Messages API, through the official SDK. Its retries are off: the loop is the only one that retries. */
 import Anthropic from '@anthropic-ai/sdk';
-import type { BetaContentBlock, BetaMessage } from '@anthropic-ai/sdk/resources/beta/messages/messages';
+import type { BetaMessageStream } from '@anthropic-ai/sdk/lib/BetaMessageStream';
+import type {
+  BetaContentBlock,
+  BetaMessage,
+  MessageCreateParamsStreaming,
+} from '@anthropic-ai/sdk/resources/beta/messages/messages';
 import { InterruptedError, type Brain, type Thought } from '../brain.ts';
 import {
   NO_USAGE,
@@ -10,16 +15,16 @@ import {
   type Extra,
   type ModelFailure,
   type ModelOutcome,
-  type Prices,
+  type SessionPolicy,
 } from '../log.ts';
 import type { EventBody, SpanUsage, TextBlock } from '../wire/event.ts';
 import { toFailure } from './failure.ts';
+import { askJudge, NOT_JUDGED, settle, type Court, type Judgement, type Settled } from './judge.ts';
 import { createPreviewer, isThinking, type Previewer } from './previewer.ts';
 import { toRecall } from './recall.ts';
 import { toPrompt, type Prompt } from './request.ts';
 import { overhear, silenceGuard } from './silence.ts';
 import { createMeter, isAffordable, lostCharges } from './spending.ts';
-import type { Toolbox } from './tools.ts';
 
 /** What the brain is made of. */
 export interface ClaudeBrainDeps {
@@ -29,9 +34,12 @@ export interface ClaudeBrainDeps {
   readonly tokenFor: (sessionId: string) => Promise<string>;
   /** A stream that is silent for so long is given up. */
   readonly silenceMs?: number;
+  /** The judge may take so long; then the client is asked. */
+  readonly judgeMs?: number;
 }
 
 const DEFAULT_SILENCE_MS = 180_000;
+const DEFAULT_JUDGE_MS = 60_000;
 /** What the Temporal UI shows of a call; the server takes 400 bytes. */
 const SUMMARY_LENGTH = 80;
 
@@ -40,8 +48,28 @@ export function createClaudeBrain({
   baseUrl,
   tokenFor,
   silenceMs = DEFAULT_SILENCE_MS,
+  judgeMs = DEFAULT_JUDGE_MS,
 }: ClaudeBrainDeps): Brain {
   const client = new Anthropic({ baseURL: baseUrl, apiKey: 'by-proxy', maxRetries: 0 });
+
+  const send: Send = async (through, request, { sessionId, signal }) => {
+    const authorization = `Bearer ${await tokenFor(sessionId)}`;
+    return through.beta.messages.stream(request, { headers: { authorization }, signal });
+  };
+
+  /** Has the calls judged whose policy leaves it to the judge, if there is one and the budget leaves it anything. */
+  const judge = async (
+    message: BetaMessage,
+    { entries, leftMicrocents, sessionId, signal, attempt }: Thought,
+    { prompt, lost }: Pick<AnswerParts, 'prompt' | 'lost'>,
+  ): Promise<Judgement> => {
+    const calls = callsToJudge(message, prompt).map(({ block, index }) => ({ ...block, index }));
+    const { judgeModel: model, prices } = policyOf(entries);
+    const spent = [...lost, { model: prompt.request.model, usage: usageOf(message) }];
+    if (calls.length === 0 || !model || !isAffordable(spent, prices, leftMicrocents)) return NOT_JUDGED;
+    const ask: Court['ask'] = (request, until) => send(client, request, { sessionId, signal: until });
+    return await askJudge(entries, calls, { model, ask, timeoutMs: judgeMs, signal, attempt });
+  };
 
   return {
     recall: toRecall,
@@ -54,16 +82,15 @@ export function createClaudeBrain({
       }
       const { model } = prompt.request;
       const lost = lostCharges(thought.attempt, model, prompt.request);
-      if (!isAffordable(lost, pricesOf(thought.entries), thought.leftMicrocents))
+      if (!isAffordable(lost, policyOf(thought.entries).prices, thought.leftMicrocents))
         return [spanEnd(thought, NO_USAGE, { stop: 'unaffordable' }, lost)];
       const silence = silenceGuard(silenceMs);
       const previewer = createPreviewer(thought);
       const meter = createMeter(model);
+      let judged = NOT_JUDGED;
       try {
-        const authorization = `Bearer ${await tokenFor(thought.sessionId)}`;
-        const listening = client.withOptions({ fetch: overhear(silence.heard) });
-        const stream = listening.beta.messages.stream(prompt.request, {
-          headers: { authorization },
+        const stream = await send(client.withOptions({ fetch: overhear(silence.heard) }), prompt.request, {
+          sessionId: thought.sessionId,
           signal: AbortSignal.any([thought.signal, silence.signal]),
         });
         stream.on('streamEvent', (event) => {
@@ -73,9 +100,11 @@ export function createClaudeBrain({
         });
         const message = await stream.finalMessage();
         thought.signal.throwIfAborted();
-        return toDrafts(message, thought, { previewer, prompt, lost });
+        judged = await judge(message, thought, { prompt, lost });
+        thought.signal.throwIfAborted();
+        return toDrafts(message, thought, { previewer, prompt, lost, judged });
       } catch (error) {
-        const charges = [...lost, ...meter.charges()];
+        const charges = [...lost, ...meter.charges(), ...judged.charges];
         if (thought.signal.reason instanceof InterruptedError)
           return [spanEnd(thought, NO_USAGE, { stop: 'interrupted' }, charges)];
         thought.signal.throwIfAborted();
@@ -88,6 +117,13 @@ export function createClaudeBrain({
   };
 }
 
+/** Sends a request with the token of its session. */
+type Send = (
+  through: Anthropic,
+  request: MessageCreateParamsStreaming,
+  options: { sessionId: string; signal: AbortSignal },
+) => Promise<BetaMessageStream>;
+
 /** A conversation that consists of nothing but what has not been answered cannot be made shorter. */
 const NOTHING_TO_SUM_UP: ModelFailure = {
   kind: 'compaction_limit_reached_error',
@@ -95,21 +131,22 @@ const NOTHING_TO_SUM_UP: ModelFailure = {
   retryable: false,
 };
 
-function pricesOf([first]: readonly Entry[]): Prices {
+function policyOf([first]: readonly Entry[]): Pick<SessionPolicy, 'prices' | 'judgeModel'> {
   return first?.event.type === 'x.session_created'
-    ? first.event.policy.prices
-    : { models: {}, runtimeHour: 0 };
+    ? first.event.policy
+    : { prices: { models: {}, runtimeHour: 0 }, judgeModel: null };
 }
 
 interface AnswerParts {
   readonly previewer: Previewer;
   readonly prompt: Prompt;
   readonly lost: readonly Charge[];
+  readonly judged: Judgement;
 }
 
 /** The events of an answer: thinking, then the text, then the calls, then the end of the span (as measured on the hosted service). */
 function toDrafts(message: BetaMessage, thought: Thought, parts: AnswerParts): Draft[] {
-  const { previewer, prompt, lost } = parts;
+  const { previewer, prompt, lost, judged } = parts;
   if (prompt.summarises !== undefined) return summaryDrafts(message, thought, parts);
   const blocks = usable(message);
   const thinking = blocks.flatMap(({ block, index }) =>
@@ -117,13 +154,21 @@ function toDrafts(message: BetaMessage, thought: Thought, parts: AnswerParts): D
   );
   const texts = blocks.filter(({ block }) => block.type === 'text' && block.text !== '');
   const calls = blocks.flatMap(({ block, index }) =>
-    block.type === 'tool_use' ? [callDraft(block, index, prompt.toolbox, thought.newId())] : [],
+    block.type === 'tool_use'
+      ? [
+          callDraft(
+            { block, index },
+            settle(prompt.toolbox.treatmentOf(block.name), judged.rulings.get(index)),
+            thought.newId(),
+          ),
+        ]
+      : [],
   );
   return [
     ...thinking,
     ...messageDraft(texts, previewer.messageId),
     ...calls,
-    spanEnd(thought, usageOf(message), outcomeOf(message), lost),
+    spanEnd(thought, usageOf(message), outcomeOf(message), [...lost, ...judged.charges]),
   ];
 }
 
@@ -153,6 +198,17 @@ function usable({ content, stop_reason }: BetaMessage): { block: BetaContentBloc
   return cutOff && blocks.at(-1)?.block.type === 'tool_use' ? blocks.slice(0, -1) : blocks;
 }
 
+/** The calls of an answer that the judge is to be asked about. */
+function callsToJudge(message: BetaMessage, { toolbox, summarises }: Prompt): CallBlock[] {
+  if (summarises !== undefined) return [];
+  return usable(message).flatMap(({ block, index }) => {
+    if (block.type !== 'tool_use') return [];
+    const treatment = toolbox.treatmentOf(block.name);
+    const isOpen = treatment.runner !== 'client' && treatment.permission === 'judge';
+    return isOpen ? [{ block, index }] : [];
+  });
+}
+
 function thinkingDraft(block: BetaContentBlock, index: number, previewer: Previewer): Draft {
   const extra: Extra = { blocks: [index], thinking: { ...block } };
   return { event: { id: previewer.thinkingId(index), type: 'agent.thinking' }, extra };
@@ -168,13 +224,13 @@ function messageDraft(texts: readonly { block: BetaContentBlock; index: number }
   ];
 }
 
-function callDraft(
-  block: Extract<BetaContentBlock, { type: 'tool_use' }>,
-  index: number,
-  toolbox: Toolbox,
-  id: string,
-): Draft {
-  const treatment = toolbox.treatmentOf(block.name);
+interface CallBlock {
+  readonly block: Extract<BetaContentBlock, { type: 'tool_use' }>;
+  /** Its place in the answer. */
+  readonly index: number;
+}
+
+function callDraft({ block, index }: CallBlock, treatment: Settled, id: string): Draft {
   const call = { id, name: block.name, input: (block.input ?? {}) as Record<string, unknown> };
   const { runner, permission, evaluation } = {
     permission: 'deny' as const,

@@ -89,12 +89,8 @@ describe('a call', () => {
     });
   });
 
-  test('is asked about where the policy leaves it to a judge that is not there', () => {
-    expect(treatmentOf('edit')).toEqual({
-      runner: 'hand',
-      permission: 'ask',
-      evaluation: { type: 'auto', evaluated_permission: { type: 'ask', reason_code: 'indeterminate' } },
-    });
+  test('is left to the judge under `auto`', () => {
+    expect(treatmentOf('edit')).toEqual({ runner: 'hand', permission: 'judge' });
   });
 
   test.each(['glob', 'web_fetch', 'web_search', 'invented', '', 'toString'])(

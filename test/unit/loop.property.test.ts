@@ -22,6 +22,7 @@ interface Finish {
   text: boolean;
   tools: number;
   asks: number;
+  judged: ('allow' | 'ask' | 'deny')[];
   custom: number;
   stop: 'end_turn' | 'pause_turn' | 'refusal' | 'failed' | 'fatal';
   handDies: boolean;
@@ -32,6 +33,7 @@ const finish = fc.record({
   text: fc.boolean(),
   tools: fc.integer({ min: 0, max: 2 }),
   asks: fc.integer({ min: 0, max: 1 }),
+  judged: fc.array(fc.constantFrom('allow', 'ask', 'deny'), { maxLength: 2 }),
   custom: fc.integer({ min: 0, max: 2 }),
   stop: fc.constantFrom('end_turn', 'end_turn', 'end_turn', 'pause_turn', 'refusal', 'failed', 'fatal'),
   handDies: fc.boolean(),
@@ -88,12 +90,13 @@ function results(simulation: Simulation, one: Running, how: Finish): Draft[] {
         } as const;
         return answer(simulation, one.spanId, { outcome: { stop: 'failed', failure } });
       }
-      const calls = how.tools + how.asks + how.custom > 0;
+      const calls = how.tools + how.asks + how.judged.length + how.custom > 0;
       const outcome: ModelOutcome = { stop: calls ? 'tool_use' : how.stop };
       return answer(simulation, one.spanId, {
         ...(how.text ? { text: 'text' } : {}),
         tools: Array<string>(how.tools).fill('bash'),
         asks: Array<string>(how.asks).fill('write'),
+        judged: how.judged,
         custom: Array<string>(how.custom).fill('custom'),
         outcome,
       });
@@ -161,6 +164,7 @@ function bringToRest(simulation: Simulation): void {
     text: true,
     tools: 0,
     asks: 0,
+    judged: [],
     custom: 0,
     stop: 'end_turn',
     handDies: false,

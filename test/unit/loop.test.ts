@@ -107,6 +107,32 @@ describe('tools', () => {
     expect(simulation.running.map(({ operation }) => operation.kind)).toEqual(['tool']);
   });
 
+  test('a call that the judge denies gets an error, and the agent carries on without anybody being asked', () => {
+    const simulation = simulate();
+    simulation.send(message('m1'));
+    think(simulation, { judged: ['deny'], outcome: { stop: 'tool_use' } });
+    expect(simulation.running.map(({ operation }) => operation.kind)).toEqual(['model']);
+    expect(typesOf(simulation)).not.toContain('session.status_idle');
+    const result = simulation.log.entries.find(({ event }) => event.type === 'agent.tool_result')?.event;
+    expect(result).toMatchObject({ is_error: true });
+    expect(JSON.stringify(result)).toContain('judged too risky');
+    think(simulation, { text: 'another way', ...end });
+    expect(lastStop(simulation)).toEqual({ type: 'end_turn' });
+  });
+
+  test('of calls that the judge parts, one is refused, one runs, and the client is asked about the last', () => {
+    const simulation = simulate();
+    simulation.send(message('m1'));
+    think(simulation, { judged: ['deny', 'allow', 'ask'], outcome: { stop: 'tool_use' } });
+    provide(simulation);
+    runTools(simulation);
+    const [, , asked] = simulation.log.entries.filter(({ event }) => event.type === 'agent.tool_use');
+    const id = asked?.event.id ?? '';
+    expect(lastStop(simulation)).toEqual({ type: 'requires_action', event_ids: [id] });
+    simulation.send({ id: 'c1', type: 'user.tool_confirmation', tool_use_id: id, result: 'allow' });
+    expect(simulation.running).toMatchObject([{ operation: { kind: 'tool', callId: id } }]);
+  });
+
   test('a hand that cannot be provisioned is an error that the model sees', () => {
     const simulation = simulate();
     simulation.send(message('m1'));
