@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import { NO_USAGE } from '../../src/log.ts';
+import { PRICES } from '../support/policy.ts';
 import { answer, message, simulate, toolResult, typesOf, type Simulation } from '../support/simulation.ts';
 
 const end = { outcome: { stop: 'end_turn' as const } };
@@ -131,6 +133,25 @@ describe('tools', () => {
     expect(lastStop(simulation)).toEqual({ type: 'requires_action', event_ids: [id] });
     simulation.send({ id: 'c1', type: 'user.tool_confirmation', tool_use_id: id, result: 'allow' });
     expect(simulation.running).toMatchObject([{ operation: { kind: 'tool', callId: id } }]);
+  });
+
+  test('what the judge cost is in the cost of the session, and not in its tokens', () => {
+    const price = { input: 1_000_000, output: 0, cacheWrite5m: 0, cacheWrite1h: 0, cacheRead: 0 };
+    const prices = { ...PRICES, models: { ...PRICES.models, judge: price } };
+    const simulation = simulate({ prices, judgeModel: 'judge' });
+    simulation.send(message('m1'));
+    const [model] = simulation.running;
+    if (!model) throw new Error('no model request is under way');
+    const drafts = answer(simulation, model.spanId, { text: 'hi', ...end });
+    const charges = [{ model: 'judge', usage: { ...NO_USAGE, input_tokens: 3 } }];
+    simulation.finish(
+      model,
+      drafts.map((draft) => ('event' in draft ? { ...draft, extra: { ...draft.extra, charges } } : draft)),
+    );
+    const usage = simulation.log.entries.findLast(({ event }) => event.type === 'session.usage')?.event;
+    expect(usage).toMatchObject({
+      usage: { input_tokens: 0, list_cost: { amount: '3', currency: 'USD' } },
+    });
   });
 
   test('a hand that cannot be provisioned is an error that the model sees', () => {
