@@ -46,7 +46,7 @@ export interface RecallSlice {
 /** The port. Implementation: `brain/claude.ts`. */
 export interface Brain {
   /**
-   * Makes one model request. Answers its events, the last of which is the `span.model_request_end`; failures of the
+   * Makes one model request, and has its calls judged where their policy says so. Answers its events, the last of which is the `span.model_request_end`; failures of the
    * model and interruptions are answers too. Throws only when the signal aborts for another reason.
    */
   think(thought: Thought): Promise<readonly Draft[]>;
