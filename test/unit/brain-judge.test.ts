@@ -8,7 +8,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { InterruptedError, type Brain, type Thought } from '../../src/brain.ts';
 import { createClaudeBrain } from '../../src/brain/claude.ts';
 import { askJudge, JUDGE_TOOL, readRulings, toCase, type JudgedCall } from '../../src/brain/judge.ts';
-import { NO_USAGE, type Charge, type Draft, type Entry, type SessionPolicy } from '../../src/log.ts';
+import { NO_USAGE, type Draft, type Entry, type SessionPolicy } from '../../src/log.ts';
 import { checkAnswerable, checkPrompt } from '../../src/model/rules.ts';
 import { serveModel, type ServedModel } from '../../src/model/serve.ts';
 import { readMessagesRequest } from '../../src/model/shape.ts';
@@ -461,28 +461,31 @@ describe('the brain', () => {
   });
 
   describe('while the judge is asked', () => {
+    // Three short texts: tokens that are told are more than the characters suggest.
+    const lines = [{ say: 'a' }, { say: 'b' }, { say: 'c' }, run('drover:judge-waits')];
+
     function asked(): { controller: AbortController; drafts: Promise<readonly Draft[]> } {
       const controller = new AbortController();
-      return { controller, drafts: think([run('drover:judge-waits')], { signal: controller.signal }) };
+      return { controller, drafts: think([], { lines, signal: controller.signal, attempt: 2 }) };
     }
 
-    test('an interrupt ends it like any model request, and the answer is paid', async () => {
+    test('an interrupt ends it like any model request, and everything is paid', async () => {
       const { controller, drafts } = asked();
       await eventually(() => expect(judgeRequests()).toHaveLength(1));
       controller.abort(new InterruptedError('stop'));
       const made = await drafts;
       expect(made).toHaveLength(1);
-      const { usage, outcome, charges } = endOf(made);
+      const { usage, outcome, charges = [] } = endOf(made);
       expect(usage).toEqual(NO_USAGE);
       expect(outcome).toEqual({ stop: 'interrupted' });
-      const answered = endOf(
-        await think([run('drover:judge-waits')], { policy: { judgeModel: null } }),
-      ).usage;
-      const [main] = charges as readonly Charge[];
-      expect(main).toMatchObject({
+      const answered = endOf(await think([], { lines, policy: { judgeModel: null } })).usage;
+      const [lostAnswer, paidAnswer, lostJudgement] = charges;
+      expect(lostAnswer).toMatchObject({ model: 'claude-opus-4-8', usage: { output_tokens: 4096 } });
+      expect(paidAnswer).toMatchObject({
         model: 'claude-opus-4-8',
         usage: { output_tokens: answered.output_tokens },
       });
+      expect(lostJudgement).toMatchObject({ model: JUDGE, usage: { output_tokens: 4096 } });
     });
 
     test('an abort for another reason is no answer at all', async () => {
