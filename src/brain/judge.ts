@@ -70,7 +70,7 @@ const MOST_SAID = 10;
 const MOST_SAID_CHARS = 12_000;
 /** For the inputs of all calls of an answer together. */
 const MOST_CALL_CHARS = 60_000;
-/** A judge that thinks needs room for it. */
+/** A judge that thinks needs room for it, so far as its model has that. */
 const MAX_TOKENS = 8000;
 
 const INSTRUCTIONS = `\
@@ -111,7 +111,7 @@ export function toCase(model: string, entries: readonly Entry[], calls: readonly
   return {
     request: {
       model,
-      max_tokens: MAX_TOKENS,
+      max_tokens: Math.min(MAX_TOKENS, traitsOf(model).maxTokens),
       stream: true,
       system: INSTRUCTIONS,
       messages: [{ role: 'user', content: text }],

@@ -92,6 +92,12 @@ describe('what the judge is asked', () => {
     }
   });
 
+  test('asks for no longer an answer than its model can give', () => {
+    const ask = (model: string) => toCase(model, logWith(['Hi.']), [bash('ls')]).request.max_tokens;
+    expect(ask('claude-3-haiku')).toBe(4096);
+    expect(ask(JUDGE)).toBeGreaterThan(4096);
+  });
+
   test('is not forced on models that would refuse that', () => {
     expect(toCase('claude-opus-5-5', logWith(['Hi.']), [bash('ls')]).request.tool_choice).toMatchObject({
       type: 'auto',
