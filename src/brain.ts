@@ -50,8 +50,9 @@ export interface RecallSlice {
 /** The port. Implementation: `brain/claude.ts`. */
 export interface Brain {
   /**
-   * Makes one model request. Answers its events, the last of which is the `span.model_request_end`; failures of the
-   * model and interruptions are answers too. Throws only when the signal aborts for another reason.
+   * Makes one model request, and has the calls of its answer judged where their policy says so. Answers its events,
+   * the last of which is the `span.model_request_end`; failures of the model and interruptions are answers too.
+   * Throws only when the signal aborts for another reason.
    */
   think(thought: Thought): Promise<readonly Draft[]>;
   /** Reads the input of a call that reads the session's own log. Pure. */

@@ -29,6 +29,7 @@ export interface PriceTable {
 export const LIST_PRICES: PriceTable = {
   models: {
     'claude-opus': priceOf({ input: 500, output: 2500 }),
+    'claude-opus-5-5': priceOf({ input: 400, output: 2000 }),
     'claude-opus-4-0': priceOf({ input: 1500, output: 7500 }),
     'claude-opus-4-1': priceOf({ input: 1500, output: 7500 }),
     'claude-opus-4-2025': priceOf({ input: 1500, output: 7500 }),

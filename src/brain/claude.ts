@@ -1,9 +1,10 @@
 /** The brain on the Messages API, through the official SDK. Its retries are off: the loop is the only one that retries. */
 import Anthropic from '@anthropic-ai/sdk';
+import type { BetaMessageStream } from '@anthropic-ai/sdk/lib/BetaMessageStream';
 import type {
   BetaContentBlock,
   BetaMessage,
-  BetaRawMessageStreamEvent,
+  MessageCreateParamsStreaming,
 } from '@anthropic-ai/sdk/resources/beta/messages/messages';
 import { InterruptedError, type Brain, type Thought } from '../brain.ts';
 import {
@@ -16,10 +17,12 @@ import {
 } from '../log.ts';
 import type { EventBody, SpanUsage, TextBlock } from '../wire/event.ts';
 import { toFailure } from './failure.ts';
+import { askJudge, NOT_JUDGED, settle, type Court, type Judgement, type Settled } from './judge.ts';
+import { createPreviewer, isThinking, type Previewer } from './previewer.ts';
 import { toRecall } from './recall.ts';
 import { policyOf, toPrompt, type Prompt } from './request.ts';
+import { overhear, silenceGuard } from './silence.ts';
 import { createMeter, isAffordable, lostCharges } from './spending.ts';
-import type { Toolbox } from './tools.ts';
 
 /** What the brain is made of. */
 export interface ClaudeBrainDeps {
@@ -29,9 +32,12 @@ export interface ClaudeBrainDeps {
   readonly tokenFor: (sessionId: string) => Promise<string>;
   /** A stream that is silent for so long is given up. */
   readonly silenceMs?: number;
+  /** The judge may take so long; then the client is asked. */
+  readonly judgeMs?: number;
 }
 
 const DEFAULT_SILENCE_MS = 180_000;
+const DEFAULT_JUDGE_MS = 60_000;
 /** What the Temporal UI shows of a call; the server takes 400 bytes. */
 const SUMMARY_LENGTH = 80;
 
@@ -40,8 +46,28 @@ export function createClaudeBrain({
   baseUrl,
   tokenFor,
   silenceMs = DEFAULT_SILENCE_MS,
+  judgeMs = DEFAULT_JUDGE_MS,
 }: ClaudeBrainDeps): Brain {
   const client = new Anthropic({ baseURL: baseUrl, apiKey: 'by-proxy', maxRetries: 0 });
+
+  const send: Send = async (through, request, { sessionId, signal }) => {
+    const authorization = `Bearer ${await tokenFor(sessionId)}`;
+    return through.beta.messages.stream(request, { headers: { authorization }, signal });
+  };
+
+  /** Has the calls judged whose policy leaves it to the judge, if there is one and the budget leaves it anything. */
+  const judge = async (
+    message: BetaMessage,
+    { entries, leftMicrocents, sessionId, signal, attempt }: Thought,
+    { prompt, lost }: Pick<AnswerParts, 'prompt' | 'lost'>,
+  ): Promise<Judgement> => {
+    const calls = callsToJudge(message, prompt).map(({ block, index }) => ({ ...block, index }));
+    const { judgeModel: model, prices } = policyOf(entries);
+    const spent = [...lost, { model: prompt.request.model, usage: usageOf(message) }];
+    if (calls.length === 0 || !model || !isAffordable(spent, prices, leftMicrocents)) return NOT_JUDGED;
+    const ask: Court['ask'] = (request, until) => send(client, request, { sessionId, signal: until });
+    return await askJudge(entries, calls, { model, ask, timeoutMs: judgeMs, signal, attempt });
+  };
 
   return {
     recall: toRecall,
@@ -59,11 +85,10 @@ export function createClaudeBrain({
       const silence = silenceGuard(silenceMs);
       const previewer = createPreviewer(thought);
       const meter = createMeter(model);
+      let judged = NOT_JUDGED;
       try {
-        const authorization = `Bearer ${await tokenFor(thought.sessionId)}`;
-        const listening = client.withOptions({ fetch: overhear(silence.heard) });
-        const stream = listening.beta.messages.stream(prompt.request, {
-          headers: { authorization },
+        const stream = await send(client.withOptions({ fetch: overhear(silence.heard) }), prompt.request, {
+          sessionId: thought.sessionId,
           signal: AbortSignal.any([thought.signal, silence.signal]),
         });
         stream.on('streamEvent', (event) => {
@@ -73,9 +98,11 @@ export function createClaudeBrain({
         });
         const message = await stream.finalMessage();
         thought.signal.throwIfAborted();
-        return toDrafts(message, thought, { previewer, prompt, lost });
+        judged = await judge(message, thought, { prompt, lost });
+        thought.signal.throwIfAborted();
+        return toDrafts(message, thought, { previewer, prompt, lost, judged });
       } catch (error) {
-        const charges = [...lost, ...meter.charges()];
+        const charges = [...lost, ...meter.charges(), ...judged.charges];
         if (thought.signal.reason instanceof InterruptedError)
           return [spanEnd(thought, NO_USAGE, { stop: 'interrupted' }, charges)];
         thought.signal.throwIfAborted();
@@ -88,6 +115,13 @@ export function createClaudeBrain({
   };
 }
 
+/** Sends a request with the token of its session. */
+type Send = (
+  through: Anthropic,
+  request: MessageCreateParamsStreaming,
+  options: { sessionId: string; signal: AbortSignal },
+) => Promise<BetaMessageStream>;
+
 /** A conversation that consists of nothing but what has not been answered cannot be made shorter. */
 const NOTHING_TO_SUM_UP: ModelFailure = {
   kind: 'compaction_limit_reached_error',
@@ -95,54 +129,16 @@ const NOTHING_TO_SUM_UP: ModelFailure = {
   retryable: false,
 };
 
-interface Previewer {
-  show(event: BetaRawMessageStreamEvent): void;
-  readonly messageId: string;
-  thinkingId(block: number): string;
-}
-
-/** Shows text as it comes. Event ids are fixed here, before the model has answered. */
-function createPreviewer({ newId, preview }: Thought): Previewer {
-  const messageId = newId();
-  const thinkingIds = new Map<number, string>();
-  const textBlocks: number[] = [];
-  const thinkingId = (block: number): string => {
-    const id = thinkingIds.get(block) ?? newId();
-    thinkingIds.set(block, id);
-    return id;
-  };
-  return {
-    messageId,
-    thinkingId,
-    show(event) {
-      if (event.type === 'content_block_start' && isThinking(event.content_block)) {
-        preview({ type: 'event_start', event: { type: 'agent.thinking', id: thinkingId(event.index) } });
-      }
-      if (
-        event.type !== 'content_block_delta' ||
-        event.delta.type !== 'text_delta' ||
-        event.delta.text === ''
-      )
-        return;
-      if (textBlocks.length === 0)
-        preview({ type: 'event_start', event: { type: 'agent.message', id: messageId } });
-      if (!textBlocks.includes(event.index)) textBlocks.push(event.index);
-      const content: TextBlock = { type: 'text', text: event.delta.text };
-      const delta = { type: 'content_delta' as const, index: textBlocks.indexOf(event.index), content };
-      preview({ type: 'event_delta', event_id: messageId, delta });
-    },
-  };
-}
-
 interface AnswerParts {
   readonly previewer: Previewer;
   readonly prompt: Prompt;
   readonly lost: readonly Charge[];
+  readonly judged: Judgement;
 }
 
 /** The events of an answer: thinking, then the text, then the calls, then the end of the span (as measured on the hosted service). */
 function toDrafts(message: BetaMessage, thought: Thought, parts: AnswerParts): Draft[] {
-  const { previewer, prompt, lost } = parts;
+  const { previewer, prompt, lost, judged } = parts;
   if (prompt.summarises !== undefined) return summaryDrafts(message, thought, parts);
   const blocks = usable(message);
   const thinking = blocks.flatMap(({ block, index }) =>
@@ -150,13 +146,21 @@ function toDrafts(message: BetaMessage, thought: Thought, parts: AnswerParts): D
   );
   const texts = blocks.filter(({ block }) => block.type === 'text' && block.text !== '');
   const calls = blocks.flatMap(({ block, index }) =>
-    block.type === 'tool_use' ? [callDraft(block, index, prompt.toolbox, thought.newId())] : [],
+    block.type === 'tool_use'
+      ? [
+          callDraft(
+            { block, index },
+            settle(prompt.toolbox.treatmentOf(block.name), judged.rulings.get(index)),
+            thought.newId(),
+          ),
+        ]
+      : [],
   );
   return [
     ...thinking,
     ...messageDraft(texts, previewer.messageId),
     ...calls,
-    spanEnd(thought, usageOf(message), outcomeOf(message), lost),
+    spanEnd(thought, usageOf(message), outcomeOf(message), [...lost, ...judged.charges]),
   ];
 }
 
@@ -186,6 +190,17 @@ function usable({ content, stop_reason }: BetaMessage): { block: BetaContentBloc
   return cutOff && blocks.at(-1)?.block.type === 'tool_use' ? blocks.slice(0, -1) : blocks;
 }
 
+/** The calls of an answer that the judge is to be asked about. */
+function callsToJudge(message: BetaMessage, { toolbox, summarises }: Prompt): CallBlock[] {
+  if (summarises !== undefined) return [];
+  return usable(message).flatMap(({ block, index }) => {
+    if (block.type !== 'tool_use') return [];
+    const treatment = toolbox.treatmentOf(block.name);
+    const isOpen = treatment.runner !== 'client' && treatment.permission === 'judge';
+    return isOpen ? [{ block, index }] : [];
+  });
+}
+
 function thinkingDraft(block: BetaContentBlock, index: number, previewer: Previewer): Draft {
   const extra: Extra = { blocks: [index], thinking: { ...block } };
   return { event: { id: previewer.thinkingId(index), type: 'agent.thinking' }, extra };
@@ -201,18 +216,18 @@ function messageDraft(texts: readonly { block: BetaContentBlock; index: number }
   ];
 }
 
-function callDraft(
-  block: Extract<BetaContentBlock, { type: 'tool_use' }>,
-  index: number,
-  toolbox: Toolbox,
-  id: string,
-): Draft {
-  const verdict = toolbox.judge(block.name);
+interface CallBlock {
+  readonly block: Extract<BetaContentBlock, { type: 'tool_use' }>;
+  /** Its place in the answer. */
+  readonly index: number;
+}
+
+function callDraft({ block, index }: CallBlock, treatment: Settled, id: string): Draft {
   const call = { id, name: block.name, input: (block.input ?? {}) as Record<string, unknown> };
   const { runner, permission, evaluation } = {
     permission: 'deny' as const,
     evaluation: undefined,
-    ...verdict,
+    ...treatment,
   };
   const event: EventBody =
     runner === 'client'
@@ -270,36 +285,4 @@ function outcomeOf({ stop_reason, stop_details }: BetaMessage): ModelOutcome {
     default:
       return { stop: 'end_turn' };
   }
-}
-
-function isThinking(block: { type: string }): boolean {
-  return block.type === 'thinking' || block.type === 'redacted_thinking';
-}
-
-/** Hears every byte of an answer, also the pings of a model that thinks long, which the SDK keeps to itself. */
-function overhear(heard: () => void): typeof fetch {
-  return async (input, init) => {
-    const answer = await fetch(input, init);
-    if (!answer.body) return answer;
-    const ear = new TransformStream<Uint8Array, Uint8Array>({
-      transform(chunk, controller) {
-        heard();
-        controller.enqueue(chunk);
-      },
-    });
-    return new Response(answer.body.pipeThrough(ear), answer);
-  };
-}
-
-/** Gives up on a stream that says nothing: a connection can die without a word. */
-function silenceGuard(silenceMs: number): { signal: AbortSignal; heard(): void; stop(): void } {
-  const controller = new AbortController();
-  const giveUp = (): void =>
-    controller.abort(new Error(`The model was silent for ${silenceMs / 1000} seconds.`));
-  const timer = setTimeout(giveUp, silenceMs);
-  return {
-    signal: controller.signal,
-    heard: () => void timer.refresh(),
-    stop: () => clearTimeout(timer),
-  };
 }

@@ -86,10 +86,10 @@ function withRecall(toolbox: Toolbox, isPartial: boolean): Toolbox {
   if (!isPartial || toolbox.offered.some(({ name }) => name === RECALL_TOOL)) return toolbox;
   return {
     offered: [...toolbox.offered, OFFERED_RECALL],
-    judge: (name) =>
+    treatmentOf: (name) =>
       name === RECALL_TOOL
         ? { runner: 'log', permission: 'allow', evaluation: { type: 'always_allow' } }
-        : toolbox.judge(name),
+        : toolbox.treatmentOf(name),
   };
 }
 

@@ -33,7 +33,7 @@ export function isAffordable(
 /** Counts what an answer has cost while it comes. */
 export interface Meter {
   add(event: BetaRawMessageStreamEvent): void;
-  /** What an answer that goes no further has cost; nothing before the model has begun. */
+  /** What the answer has cost so far, exactly once it has come to its end; nothing before the model has begun. */
   charges(): Charge[];
 }
 
@@ -41,6 +41,7 @@ export interface Meter {
 export function createMeter(model: string): Meter {
   let usage: SpanUsage | undefined;
   let chars = 0;
+  let told: number | undefined;
   return {
     add(event) {
       if (event.type === 'message_start') {
@@ -51,9 +52,11 @@ export function createMeter(model: string): Meter {
           cache_read_input_tokens: cache_read_input_tokens ?? 0,
         });
       } else if (event.type === 'content_block_delta') chars += lengthOf(event.delta);
+      else if (event.type === 'message_delta') told = event.usage.output_tokens;
     },
     charges() {
-      return usage ? [{ model, usage: { ...usage, output_tokens: Math.ceil(chars / CHARS_PER_TOKEN) } }] : [];
+      const output_tokens = told ?? Math.ceil(chars / CHARS_PER_TOKEN);
+      return usage ? [{ model, usage: { ...usage, output_tokens } }] : [];
     },
   };
 }

@@ -11,14 +11,16 @@ export interface OfferedTool {
 }
 
 /** How a call to a tool is to be treated. */
-export type Verdict =
+export type Treatment =
   | { readonly runner: 'client' }
-  | { readonly runner: 'hand' | 'log'; readonly permission: Permission; readonly evaluation?: Evaluation };
+  | { readonly runner: 'hand' | 'log'; readonly permission: Permission; readonly evaluation?: Evaluation }
+  /** What may be done with it differs from call to call: the judge says. */
+  | { readonly runner: 'hand'; readonly permission: 'judge' };
 
 /** A session's tools. */
 export interface Toolbox {
   readonly offered: readonly OfferedTool[];
-  judge(name: string): Verdict;
+  treatmentOf(name: string): Treatment;
 }
 
 /** The six tools that a hand runs, described by the SDK that runs them there. */
@@ -46,7 +48,7 @@ export function toolboxOf(tools: unknown): Toolbox {
         input_schema,
       })),
     ],
-    judge(name) {
+    treatmentOf(name) {
       if (custom.some((tool) => tool.name === name)) return { runner: 'client' };
       const config = configOf(name);
       if (config?.enabled !== true) return { runner: 'hand', permission: 'deny' };
@@ -55,17 +57,15 @@ export function toolboxOf(tools: unknown): Toolbox {
   };
 }
 
-function evaluate(policy: PermissionPolicy['type']): { permission: Permission; evaluation: Evaluation } {
+function evaluate(
+  policy: PermissionPolicy['type'],
+): { permission: Permission; evaluation: Evaluation } | { permission: 'judge' } {
   switch (policy) {
     case 'always_allow':
       return { permission: 'allow', evaluation: { type: 'always_allow' } };
     case 'always_ask':
       return { permission: 'ask', evaluation: { type: 'always_ask' } };
     case 'auto':
-      // No judge model is configured: nothing is judged, so the client is asked.
-      return {
-        permission: 'ask',
-        evaluation: { type: 'auto', evaluated_permission: { type: 'ask', reason_code: 'indeterminate' } },
-      };
+      return { permission: 'judge' };
   }
 }

@@ -27,7 +27,7 @@ export interface Call {
   /** Who runs it: a hand of ours, the client, or nobody but the harness that reads the log. */
   readonly runner: 'hand' | 'client' | 'log';
   readonly permission: 'allow' | 'ask' | 'deny';
-  /** Denied by the judge, not because the tool is off. */
+  /** Whether a judge decided: a call that is denied is too risky then, else its tool is off. */
   readonly judged: boolean;
   readonly done: boolean;
   /** The call in a few words. */

@@ -11,6 +11,7 @@ import {
   type Step,
 } from './directives.ts';
 import { illegal } from './error.ts';
+import { isJudgeRequest, judgeStep } from './judge.ts';
 import { toolResults } from './rules.ts';
 import type { Message, MessagesRequest, Tool, ToolResultBlock } from './shape.ts';
 
@@ -24,6 +25,7 @@ export interface NextStep {
 
 /** Picks the next step. Throws ApiError where the script and the request do not fit together. */
 export function nextStep(request: MessagesRequest): NextStep {
+  if (isJudgeRequest(request)) return { step: judgeStep(request), index: 0 };
   const { messages } = request;
   const at = findScript(messages);
   const script = messages[at];

@@ -57,7 +57,7 @@ export const AGENT: AgentSnapshot = {
 };
 
 /** The first event of every log. */
-export function created(agent: AgentSnapshot = AGENT): Draft {
+export function created(agent: AgentSnapshot = AGENT, policy = policyOf()): Draft {
   return {
     event: {
       id: 'sevt_created',
@@ -71,7 +71,7 @@ export function created(agent: AgentSnapshot = AGENT): Draft {
       title: 'a title',
       metadata: { key: 'value' },
       thread_id: 'sthr_1',
-      policy: policyOf(),
+      policy,
       budget: null,
     },
   };

@@ -13,7 +13,7 @@ import {
 import { author, decide, INTERRUPTED, type Operation } from '../../src/loop.ts';
 import { began, cancelled, EMPTY, ended, fold, type LoopState } from '../../src/loop/state.ts';
 import type { Budget } from '../../src/wire/budget.ts';
-import type { EventBody, SpanUsage } from '../../src/wire/event.ts';
+import type { Evaluation, EventBody, Permission, SpanUsage } from '../../src/wire/event.ts';
 import { foldView } from '../../src/view.ts';
 import { policyOf } from './policy.ts';
 
@@ -154,6 +154,8 @@ export function answer(
     text?: string;
     tools?: string[];
     asks?: string[];
+    /** Calls under `auto`: what the judge said of each. */
+    judged?: ('allow' | 'ask' | 'deny')[];
     custom?: string[];
     outcome: ModelOutcome;
     usage?: SpanUsage;
@@ -164,14 +166,14 @@ export function answer(
     blocks: [block],
     callId: `toolu_${spanId}_${(block += 1)}`,
   });
-  const tool = (name: string, permission: 'allow' | 'ask'): Draft => ({
+  const tool = (name: string, permission: Permission, evaluation: Evaluation): Draft => ({
     event: {
       id: simulation.id(),
       type: 'agent.tool_use',
       name,
       input: {},
       evaluated_permission: permission,
-      evaluation: { type: permission === 'allow' ? 'always_allow' : 'always_ask' },
+      evaluation,
     },
     extra: at(),
   });
@@ -193,8 +195,17 @@ export function answer(
   }));
   return [
     ...text,
-    ...(parts.tools ?? []).map((name) => tool(name, 'allow')),
-    ...(parts.asks ?? []).map((name) => tool(name, 'ask')),
+    ...(parts.tools ?? []).map((name) => tool(name, 'allow', { type: 'always_allow' })),
+    ...(parts.asks ?? []).map((name) => tool(name, 'ask', { type: 'always_ask' })),
+    ...(parts.judged ?? []).map((type) =>
+      tool('bash', type, {
+        type: 'auto',
+        evaluated_permission:
+          type === 'allow'
+            ? { type }
+            : { type, reason_code: type === 'deny' ? 'high_risk' : 'indeterminate' },
+      }),
+    ),
     ...custom,
     {
       event: {

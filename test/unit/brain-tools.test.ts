@@ -65,7 +65,7 @@ describe('offered', () => {
 });
 
 describe('a call', () => {
-  const { judge } = toolboxOf([
+  const { treatmentOf } = toolboxOf([
     toolset(
       on('always_allow'),
       config('write', on('always_ask')),
@@ -77,34 +77,37 @@ describe('a call', () => {
   ]);
 
   test('runs under the policy of its tool', () => {
-    expect(judge('bash')).toEqual({
+    expect(treatmentOf('bash')).toEqual({
       runner: 'hand',
       permission: 'allow',
       evaluation: { type: 'always_allow' },
     });
-    expect(judge('write')).toEqual({ runner: 'hand', permission: 'ask', evaluation: { type: 'always_ask' } });
-  });
-
-  test('is asked about where the policy leaves it to a judge that is not there', () => {
-    expect(judge('edit')).toEqual({
+    expect(treatmentOf('write')).toEqual({
       runner: 'hand',
       permission: 'ask',
-      evaluation: { type: 'auto', evaluated_permission: { type: 'ask', reason_code: 'indeterminate' } },
+      evaluation: { type: 'always_ask' },
     });
+  });
+
+  test('is left to the judge under `auto`', () => {
+    expect(treatmentOf('edit')).toEqual({ runner: 'hand', permission: 'judge' });
   });
 
   test.each(['glob', 'web_fetch', 'web_search', 'invented', '', 'toString'])(
     'to "%s" is refused, under no policy',
     (name) => {
-      expect(judge(name)).toEqual({ runner: 'hand', permission: 'deny' });
+      expect(treatmentOf(name)).toEqual({ runner: 'hand', permission: 'deny' });
     },
   );
 
   test('to a custom tool is the client to run', () => {
-    expect(judge('ask_user')).toEqual({ runner: 'client' });
+    expect(treatmentOf('ask_user')).toEqual({ runner: 'client' });
   });
 
   test('is refused where there is no toolset', () => {
-    expect(toolboxOf([custom('ask_user')]).judge('bash')).toEqual({ runner: 'hand', permission: 'deny' });
+    expect(toolboxOf([custom('ask_user')]).treatmentOf('bash')).toEqual({
+      runner: 'hand',
+      permission: 'deny',
+    });
   });
 });

@@ -26,6 +26,7 @@ interface Finish {
   text: boolean;
   tools: number;
   asks: number;
+  judged: ('allow' | 'ask' | 'deny')[];
   custom: number;
   stop: 'end_turn' | 'pause_turn' | 'refusal' | 'failed' | 'fatal' | 'tooLong' | 'unaffordable';
   tokens: number;
@@ -37,6 +38,7 @@ const finish = fc.record({
   text: fc.boolean(),
   tools: fc.integer({ min: 0, max: 2 }),
   asks: fc.integer({ min: 0, max: 1 }),
+  judged: fc.array(fc.constantFrom('allow', 'ask', 'deny'), { maxLength: 2 }),
   custom: fc.integer({ min: 0, max: 2 }),
   stop: fc.constantFrom(
     'end_turn',
@@ -119,12 +121,13 @@ function modelResults(simulation: Simulation, one: Running, how: Finish): Draft[
   if (how.stop === 'unaffordable' && simulation.state().budget) return unaffordable(simulation, one);
   const usage = { ...NO_USAGE, input_tokens: how.tokens };
   if (isCompaction(simulation, one)) return compacted(simulation, one, usage);
-  const calls = how.tools + how.asks + how.custom > 0;
+  const calls = how.tools + how.asks + how.judged.length + how.custom > 0;
   const stop = how.stop === 'unaffordable' ? 'end_turn' : how.stop;
   return answer(simulation, one.spanId, {
     ...(how.text ? { text: 'text' } : {}),
     tools: Array<string>(how.tools).fill('bash'),
     asks: Array<string>(how.asks).fill('write'),
+    judged: how.judged,
     custom: Array<string>(how.custom).fill('custom'),
     outcome: { stop: calls ? 'tool_use' : stop },
     usage,
@@ -232,6 +235,7 @@ function bringToRest(simulation: Simulation): void {
     text: true,
     tools: 0,
     asks: 0,
+    judged: [],
     custom: 0,
     stop: 'end_turn',
     handDies: false,

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { NO_USAGE } from '../../src/log.ts';
+import { PRICES } from '../support/policy.ts';
 import { answer, message, simulate, toolResult, typesOf, type Simulation } from '../support/simulation.ts';
 
 const end = { outcome: { stop: 'end_turn' as const } };
@@ -106,6 +107,51 @@ describe('tools', () => {
     runTools(simulation);
     think(simulation, { tools: ['bash'], outcome: { stop: 'tool_use' } });
     expect(simulation.running.map(({ operation }) => operation.kind)).toEqual(['tool']);
+  });
+
+  test('a call that the judge denies gets an error, and the agent carries on without anybody being asked', () => {
+    const simulation = simulate();
+    simulation.send(message('m1'));
+    think(simulation, { judged: ['deny'], outcome: { stop: 'tool_use' } });
+    expect(simulation.running.map(({ operation }) => operation.kind)).toEqual(['model']);
+    expect(typesOf(simulation)).not.toContain('session.status_idle');
+    const result = simulation.log.entries.find(({ event }) => event.type === 'agent.tool_result')?.event;
+    expect(result).toMatchObject({ is_error: true });
+    expect(JSON.stringify(result)).toContain('judged too risky');
+    think(simulation, { text: 'another way', ...end });
+    expect(lastStop(simulation)).toEqual({ type: 'end_turn' });
+  });
+
+  test('of calls that the judge parts, one is refused, one runs, and the client is asked about the last', () => {
+    const simulation = simulate();
+    simulation.send(message('m1'));
+    think(simulation, { judged: ['deny', 'allow', 'ask'], outcome: { stop: 'tool_use' } });
+    provide(simulation);
+    runTools(simulation);
+    const [, , asked] = simulation.log.entries.filter(({ event }) => event.type === 'agent.tool_use');
+    const id = asked?.event.id ?? '';
+    expect(lastStop(simulation)).toEqual({ type: 'requires_action', event_ids: [id] });
+    simulation.send({ id: 'c1', type: 'user.tool_confirmation', tool_use_id: id, result: 'allow' });
+    expect(simulation.running).toMatchObject([{ operation: { kind: 'tool', callId: id } }]);
+  });
+
+  test('what the judge cost is in the cost of the session, and not in its tokens', () => {
+    const price = { input: 1_000_000, output: 0, cacheWrite5m: 0, cacheWrite1h: 0, cacheRead: 0 };
+    const prices = { ...PRICES, models: { ...PRICES.models, judge: price } };
+    const simulation = simulate({ prices, judgeModel: 'judge' });
+    simulation.send(message('m1'));
+    const [model] = simulation.running;
+    if (!model) throw new Error('no model request is under way');
+    const drafts = answer(simulation, model.spanId, { text: 'hi', ...end });
+    const charges = [{ model: 'judge', usage: { ...NO_USAGE, input_tokens: 3 } }];
+    simulation.finish(
+      model,
+      drafts.map((draft) => ('event' in draft ? { ...draft, extra: { ...draft.extra, charges } } : draft)),
+    );
+    const usage = simulation.log.entries.findLast(({ event }) => event.type === 'session.usage')?.event;
+    expect(usage).toMatchObject({
+      usage: { input_tokens: 0, list_cost: { amount: '3', currency: 'USD' } },
+    });
   });
 
   test('a hand that cannot be provisioned is an error that the model sees', () => {
@@ -374,32 +420,6 @@ describe('a call that reads the log', () => {
     expect(simulation.running.map(({ operation }) => operation)).toMatchObject([
       { kind: 'tool', runner: 'log' },
     ]);
-  });
-});
-
-describe('a call that was judged too risky', () => {
-  test('gets an error, and the turn goes on without waiting', () => {
-    const simulation = simulate();
-    simulation.send(message('m1'));
-    const model = simulation.running[0];
-    if (!model) throw new Error('no request');
-    const evaluation = {
-      type: 'auto',
-      evaluated_permission: { type: 'deny', reason_code: 'high_risk' },
-    } as const;
-    const drafts = answer(simulation, model.spanId, { tools: ['bash'], outcome: { stop: 'tool_use' } });
-    simulation.finish(
-      model,
-      drafts.map((draft) =>
-        'event' in draft && draft.event.type === 'agent.tool_use'
-          ? { ...draft, event: { ...draft.event, evaluated_permission: 'deny' as const, evaluation } }
-          : draft,
-      ),
-    );
-    const result = simulation.log.entries.find(({ event }) => event.type === 'agent.tool_result')?.event;
-    expect(result).toMatchObject({ is_error: true });
-    expect(JSON.stringify(result)).toContain('too risky');
-    expect(simulation.running.map(({ operation }) => operation.kind)).toEqual(['model']);
   });
 });
 

@@ -14,6 +14,7 @@ describe('the price table', () => {
   test.each([
     ['claude-sonnet-5', 300, 1500],
     ['claude-opus-4-8-20260528', 500, 2500],
+    ['claude-opus-5-5', 400, 2000],
     ['claude-opus-4-1-20250805', 1500, 7500],
     ['claude-opus-4-20250514', 1500, 7500],
     ['claude-haiku-4-5', 100, 500],
@@ -56,7 +57,7 @@ describe('the price table', () => {
     '{"models": {"m": {"input": -1, "output": 1}}}',
     '{"x": 1}',
   ])('is not made of %s', (text) => {
-    expect(() => readPriceTable(text)).toThrow();
+    expect(() => readPriceTable(text)).toThrow(/JSON|expected|unrecognized|invalid/i);
   });
 });
 

@@ -332,8 +332,8 @@ test('the log is offered to read once something of it is left out, unless the ag
   const plain = withCompaction(carriers([]), 1, order);
   expect(names(toPrompt(entriesOf(carriers([]))))).toEqual([]);
   expect(names(toPrompt(plain?.after ?? []))).toEqual([RECALL_TOOL]);
-  expect(toPrompt(plain?.after ?? [])?.toolbox.judge(RECALL_TOOL)).toMatchObject({ runner: 'log' });
+  expect(toPrompt(plain?.after ?? [])?.toolbox.treatmentOf(RECALL_TOOL)).toMatchObject({ runner: 'log' });
   const taken = withCompaction(carriers([own]), 1, order);
   expect(names(toPrompt(taken?.after ?? []))).toEqual([RECALL_TOOL]);
-  expect(toPrompt(taken?.after ?? [])?.toolbox.judge(RECALL_TOOL)).toEqual({ runner: 'client' });
+  expect(toPrompt(taken?.after ?? [])?.toolbox.treatmentOf(RECALL_TOOL)).toEqual({ runner: 'client' });
 });
