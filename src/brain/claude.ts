@@ -73,11 +73,7 @@ export function createClaudeBrain({
     recall: toRecall,
     async think(thought) {
       const prompt = toPrompt(thought.entries);
-      if (!prompt) {
-        if (!thought.entries.at(-1)?.extra?.compact)
-          throw new Error(`session ${thought.sessionId}: a model request without any message`);
-        return [spanEnd(thought, NO_USAGE, { stop: 'failed', failure: NOTHING_TO_SUM_UP })];
-      }
+      if (!prompt) return [spanEnd(thought, NO_USAGE, withoutPrompt(thought))];
       const { model } = prompt.request;
       const lost = lostCharges(thought.attempt, model, prompt.request);
       if (!isAffordable(lost, policyOf(thought.entries).prices, thought.leftMicrocents))
@@ -121,6 +117,14 @@ type Send = (
   request: MessageCreateParamsStreaming,
   options: { sessionId: string; signal: AbortSignal },
 ) => Promise<BetaMessageStream>;
+
+/** Nothing can be sent. A summary that was only wished for can be done without; one that must be made cannot. */
+function withoutPrompt({ entries, sessionId }: Thought): ModelOutcome {
+  const order = entries.at(-1)?.extra?.compact;
+  if (!order) throw new Error(`session ${sessionId}: a model request without any message`);
+  const isOnlyWished = order.requests.length > 0 && order.trim === 0;
+  return isOnlyWished ? { stop: 'compacted' } : { stop: 'failed', failure: NOTHING_TO_SUM_UP };
+}
 
 /** A conversation that consists of nothing but what has not been answered cannot be made shorter. */
 const NOTHING_TO_SUM_UP: ModelFailure = {

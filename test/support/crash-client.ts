@@ -5,6 +5,7 @@ import type {
   BetaManagedAgentsSessionEvent,
   BetaManagedAgentsStreamSessionEvents,
 } from '@anthropic-ai/sdk/resources/beta/sessions/events';
+import type { SessionCreateParams } from '@anthropic-ai/sdk/resources/beta/sessions/sessions';
 import { accumulateManagedAgentsEvent } from '@anthropic-ai/sdk/lib/sessions/accumulate';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from 'vitest';
@@ -55,10 +56,15 @@ export function bash(command: string): Line {
 export async function makeSession(
   { api }: Pick<CrashServer, 'api'>,
   tools: AgentCreateParams['tools'] = [{ type: 'agent_toolset_20260401' }],
+  params: Partial<SessionCreateParams> = {},
 ): Promise<string> {
   const agent = await api.beta.agents.create({ name: 'crash-tester', model: 'claude-sonnet-5', tools });
   const environment = await api.beta.environments.create({ name: `crash-${agent.id}` });
-  const session = await api.beta.sessions.create({ agent: agent.id, environment_id: environment.id });
+  const session = await api.beta.sessions.create({
+    agent: agent.id,
+    environment_id: environment.id,
+    ...params,
+  });
   return session.id;
 }
 

@@ -673,6 +673,25 @@ describe('a request for a summary', () => {
     return begin([created_, said_, answered, order]);
   };
 
+  test('with nothing to sum up is done at once where it was only wished for, else it is final', async () => {
+    const first = (requests: string[], trim: number) => {
+      const [created_, said_] = scripted({ say: 'Hi.' });
+      if (!created_ || !said_) throw new Error('no script');
+      const order: Draft = {
+        event: { id: 'span', type: 'span.model_request_start' },
+        extra: { compact: { trim, keepAnswers: 1, requests } },
+      };
+      return begin([created_, said_, { drafts: [{ processed: 'm' }, order], author: 'server' }]).drafts;
+    };
+    expect(outcomeOf(await first(['wish'], 0))).toEqual({ stop: 'compacted' });
+    expect(outcomeOf(await first([], 0))).toMatchObject({
+      stop: 'failed',
+      failure: { kind: 'compaction_limit_reached_error', retryable: false },
+    });
+    expect(outcomeOf(await first(['wish'], 1))).toMatchObject({ stop: 'failed' });
+    expect(model.requests.list()).toEqual([]);
+  });
+
   test('gives the event of a compaction, which shows nothing of the summary, and no preview', async () => {
     const { drafts, previews } = compact({ summary: 'All that was said.' });
     const [event, end] = await drafts;
