@@ -73,7 +73,16 @@ describe('sessions that cannot be made', () => {
     ['metadata.a: Input should be', { metadata: { a: 1 } }],
     ['metadata.a: must have no more', { metadata: { a: 'x'.repeat(513) } }],
     ['colour: Extra inputs', { colour: 'red' }],
-    ['budget: ', { budget: { type: 'limit' } }],
+    ['budget.max_list_cost: Field required', { budget: { type: 'limit' } }],
+    ['budget.type: ', { budget: { type: 'soft', max_list_cost: { amount: '1', currency: 'USD' } } }],
+    [
+      'budget.max_list_cost.currency: ',
+      { budget: { type: 'limit', max_list_cost: { amount: '1', currency: 'EUR' } } },
+    ],
+    [
+      'budget.max_list_cost.amount: ',
+      { budget: { type: 'limit', max_list_cost: { amount: 1, currency: 'USD' } } },
+    ],
     ['resources: ', { resources: [{ type: 'file', file_id: 'file_1' }] }],
     ['vlt_1 not found', { vault_ids: ['vlt_1'] }, 404],
     ['initial_events: Input should be', { initial_events: {} }],
