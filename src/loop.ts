@@ -72,7 +72,7 @@ export function decide(state: LoopState): Step | undefined {
         ? think(state, takeUp(state.queue))
         : { write: [...takeUp(state.stamps), ...idle(state, phase.reason, phase.details)], start: [] };
     case 'rest':
-      return state.queue.length > 0 ? beginTurn(state) : undefined;
+      return state.queue.length > 0 ? beginTurn(state) : stampLate(state);
   }
 }
 
@@ -128,11 +128,16 @@ function advanceCalls(state: LoopState): Step | undefined {
   if (open.length === 0) return think({ ...state, stamps: [] }, resume);
 
   const ids = open.map((call) => call.id);
-  if (state.status === 'idle' && sameIds(ids, state.waitingOn)) return undefined;
+  if (state.status === 'idle' && sameIds(ids, state.waitingOn)) return stampLate(state);
   return {
     write: [...takeUp(state.stamps), ...idle(state, { type: 'requires_action', event_ids: ids }, null)],
     start: [],
   };
+}
+
+/** While the session waits: a confirmation that changes nothing any more is taken up, or it would stay queued. */
+function stampLate({ stamps }: LoopState): Step | undefined {
+  return stamps.length > 0 ? { write: takeUp(stamps), start: [] } : undefined;
 }
 
 function refusal(state: LoopState, call: Call): Authored[] {

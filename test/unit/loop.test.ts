@@ -195,6 +195,32 @@ describe('waiting', () => {
     const denied = simulation.log.entries.find(({ event }) => event.type === 'agent.tool_result')?.event;
     expect(JSON.stringify(denied)).toContain('too risky');
   });
+
+  test('a confirmation that comes too late is taken up and does nothing, also while another call waits', () => {
+    const simulation = simulate();
+    simulation.send(message('m1'));
+    think(simulation, { asks: ['bash'], custom: ['lookup'], outcome: { stop: 'tool_use' } });
+    const [ask = '', custom = ''] = (lastStop(simulation) as { event_ids: string[] }).event_ids;
+    const deny = (id: string) =>
+      simulation.send({ id, type: 'user.tool_confirmation', tool_use_id: ask, result: 'deny' });
+    deny('c1');
+    deny('c2');
+    simulation.send({ id: 'r1', type: 'user.custom_tool_result', custom_tool_use_id: custom });
+    think(simulation, { text: 'done', ...end });
+    deny('c3');
+
+    const taken = simulation.log.entries.filter(({ event }) => event.processed_at !== null);
+    const confirmations = taken.filter(({ event }) => event.type === 'user.tool_confirmation');
+    expect(confirmations.map(({ event }) => event.id)).toEqual(['c1', 'c2', 'c3']);
+    expect(typesOf(simulation).slice(-4)).toEqual([
+      'session.usage',
+      'session.status_idle',
+      'user.tool_confirmation',
+      'user.tool_confirmation',
+    ]);
+    expect(typesOf(simulation).filter((type) => type === 'session.status_idle')).toHaveLength(3);
+    expect(simulation.running).toEqual([]);
+  });
 });
 
 describe('interrupting', () => {
