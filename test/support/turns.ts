@@ -33,7 +33,8 @@ export type StreamEvent = BetaManagedAgentsStreamSessionEvents;
 /** What the list gives. */
 export type ListedEvent = BetaManagedAgentsSessionEvent;
 
-type Params = BetaManagedAgentsEventParams;
+/** What a client sends. */
+export type Params = BetaManagedAgentsEventParams;
 type Deltas = 'agent.message' | 'agent.thinking';
 
 /** An event of one type. */
@@ -262,7 +263,7 @@ function toLive(client: Anthropic, session: BetaManagedAgentsSession, watcher: W
 }
 
 /** Checks the log of each session that is still there, and every prefix of it. */
-async function checkLogs(ids: readonly string[]): Promise<void> {
+export async function checkLogs(ids: readonly string[]): Promise<void> {
   if (ids.length === 0) return;
   const connection = await connectToTemporal();
   try {
