@@ -1,5 +1,6 @@
 /** A client of a server that crashes: sessions, turns, and a stream that is watched from before the crash on. */
 import type Anthropic from '@anthropic-ai/sdk';
+import type { AgentCreateParams } from '@anthropic-ai/sdk/resources/beta/agents/agents';
 import type {
   BetaManagedAgentsSessionEvent,
   BetaManagedAgentsStreamSessionEvents,
@@ -50,13 +51,12 @@ export function bash(command: string): Line {
   return { call: 'bash', input: { command } };
 }
 
-/** A session with the agent toolset. */
-export async function makeSession({ api }: Pick<CrashServer, 'api'>): Promise<string> {
-  const agent = await api.beta.agents.create({
-    name: 'crash-tester',
-    model: 'claude-sonnet-5',
-    tools: [{ type: 'agent_toolset_20260401' }],
-  });
+/** A session with the agent toolset, or with other tools. */
+export async function makeSession(
+  { api }: Pick<CrashServer, 'api'>,
+  tools: AgentCreateParams['tools'] = [{ type: 'agent_toolset_20260401' }],
+): Promise<string> {
+  const agent = await api.beta.agents.create({ name: 'crash-tester', model: 'claude-sonnet-5', tools });
   const environment = await api.beta.environments.create({ name: `crash-${agent.id}` });
   const session = await api.beta.sessions.create({ agent: agent.id, environment_id: environment.id });
   return session.id;

@@ -8,6 +8,7 @@ import { createTemporalSessions } from '../../src/session/temporal.ts';
 import { connectTemporal } from '../../src/temporal-server/connection.ts';
 import type { CrashServer } from './crash-server.ts';
 import { checkLog } from './invariants.ts';
+import { eventually } from './process.ts';
 
 /** Where a server keeps its sessions. */
 export type LogPlace = Pick<CrashServer, 'dataDir' | 'ports'>;
@@ -32,4 +33,20 @@ export async function checkSessionLog(place: LogPlace, sessionId: string): Promi
   const entries = await withSessions(place, (sessions) => sessions.getEvents(sessionId));
   checkLog(entries, true);
   return entries;
+}
+
+/** Wakes a session and waits until a worker has looked at it: one that is new has replayed it by then. */
+export async function replayed(place: LogPlace, sessionId: string): Promise<void> {
+  await withSessions(place, async (sessions, client) => {
+    await sessions.wake(sessionId);
+    await eventually(
+      'a worker to look at the session',
+      async () => {
+        const { events } = await client.workflow.getHandle(sessionId).fetchHistory();
+        const woken = events?.findLastIndex((event) => event.workflowExecutionSignaledEventAttributes) ?? -1;
+        return events?.slice(woken).some((event) => event.workflowTaskCompletedEventAttributes);
+      },
+      30_000,
+    );
+  });
 }

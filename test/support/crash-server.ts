@@ -38,6 +38,8 @@ export interface CrashServer {
   kill(role: RoleName): Promise<Killed>;
   /** Waits until another process has the role. */
   back(killed: Killed): Promise<number>;
+  /** Kills a role and lets nobody start it again before `use` is over; then waits until it is back. */
+  without<T>(role: RoleName, use: () => Promise<T>): Promise<T>;
   /** SIGTERM and the end of everything; the data dir stays. */
   stop(): Promise<void>;
   /** SIGKILL of the supervisor and all roles at once. */
@@ -75,6 +77,20 @@ export async function startCrashServer(
     if (found === undefined) throw new Error(`${role} has no pid file`);
     return found;
   };
+  const kill = async (role: RoleName): Promise<Killed> => {
+    const victim = await pid(role);
+    process.kill(victim, 'SIGKILL');
+    return { role, pid: victim, atMs: Date.now() };
+  };
+  const back = async ({ role, pid: old }: Killed): Promise<number> =>
+    await eventually(
+      `another ${role}`,
+      async () => {
+        const now = await readPid(join(dataDir, 'run'), role);
+        return now !== undefined && now !== old && isAlive(now) ? now : undefined;
+      },
+      30_000,
+    );
   return {
     url,
     dataDir,
@@ -83,20 +99,21 @@ export async function startCrashServer(
     supervisor,
     ports,
     pid,
-    async kill(role) {
-      const victim = await pid(role);
-      process.kill(victim, 'SIGKILL');
-      return { role, pid: victim, atMs: Date.now() };
-    },
-    async back({ role, pid: old }) {
-      return await eventually(
-        `another ${role}`,
-        async () => {
-          const now = await readPid(join(dataDir, 'run'), role);
-          return now !== undefined && now !== old && isAlive(now) ? now : undefined;
-        },
-        30_000,
-      );
+    kill,
+    back,
+    async without(role, use) {
+      const starter = await pid('supervisor');
+      process.kill(starter, 'SIGSTOP');
+      try {
+        const killed = await kill(role);
+        await eventually(`the ${role} to be gone`, () => !isAlive(killed.pid));
+        const result = await use();
+        process.kill(starter, 'SIGCONT');
+        await back(killed);
+        return result;
+      } finally {
+        process.kill(starter, 'SIGCONT');
+      }
     },
     async stop() {
       const pids = await rolePids(dataDir);
