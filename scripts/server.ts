@@ -15,7 +15,8 @@ export interface Server {
   /** The process that has a role now. */
   pid(role: string): Promise<number>;
   port(role: 'temporal' | 'temporalUi' | 'proxy' | 'model'): Promise<number>;
-  stop(): Promise<void>;
+  /** `leave`: there are no sandboxes, so the sessions need not be deleted one by one. */
+  stop(sessions?: 'delete' | 'leave'): Promise<void>;
 }
 
 const ENTRY = fileURLToPath(new URL('../src/cli.ts', import.meta.url));
@@ -50,8 +51,8 @@ export async function startServer(env: NodeJS.ProcessEnv = {}): Promise<Server> 
       if (port === undefined) throw new Error(`no port is known for ${role}`);
       return port;
     },
-    async stop() {
-      await deleteSessions(url, apiKey);
+    async stop(sessions = 'delete') {
+      if (sessions === 'delete') await deleteSessions(url, apiKey);
       child.kill('SIGTERM');
       await exited;
       await rm(dataDir, { recursive: true, force: true });

@@ -152,7 +152,7 @@ function advanceCalls(state: LoopState): Step | undefined {
   };
 }
 
-/** A confirmation that changes nothing any more, while the session waits: taken up, or it would stand queued for good. */
+/** While the session waits: a confirmation that changes nothing any more is taken up, or it would stay queued. */
 function stampLate({ stamps }: LoopState): Step | undefined {
   return stamps.length > 0 ? { write: takeUp(stamps), start: [] } : undefined;
 }

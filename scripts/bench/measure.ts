@@ -1,6 +1,7 @@
 /** What all benchmarks share: a client, a turn, percentiles. */
 import Anthropic from '@anthropic-ai/sdk';
-import type { Server } from '../server.ts';
+import type { AgentCreateParams } from '@anthropic-ai/sdk/resources/beta/agents/agents';
+import { startServer, type Server } from '../server.ts';
 
 /** A distribution of milliseconds. */
 export interface Figures {
@@ -13,6 +14,35 @@ export interface Figures {
 
 /** What a benchmark found: by name, distributions or single numbers. */
 export type Result = Readonly<Record<string, Figures | number | string>>;
+
+/** A benchmark: what it is about, and how it is run. */
+export interface Scenario {
+  readonly about: string;
+  run(): Promise<Result>;
+}
+
+const WARM_UP_TURNS = 20;
+
+/** A server for the time of `use`; `atEnd`: what becomes of its sessions. */
+export async function withServer<T>(
+  env: NodeJS.ProcessEnv,
+  use: (server: Server) => Promise<T>,
+  atEnd?: Parameters<Server['stop']>[0],
+): Promise<T> {
+  const server = await startServer(env);
+  try {
+    return await use(server);
+  } finally {
+    await server.stop(atEnd);
+  }
+}
+
+/** Some turns, so that all that is made once is there. */
+export async function warmUp(server: Server): Promise<void> {
+  const client = clientOf(server);
+  const session = await client.beta.sessions.create(await makeAgent(client));
+  for (let turn = 0; turn < WARM_UP_TURNS; turn += 1) await runTurn(client, session.id, `warm up ${turn}`);
+}
 
 export function figures(samples: readonly number[]): Figures {
   const sorted = [...samples].sort((left, right) => left - right);
@@ -29,13 +59,12 @@ export function clientOf(server: Server): Anthropic {
   return new Anthropic({ apiKey: server.apiKey, baseURL: server.url, maxRetries: 0 });
 }
 
-/** An agent with the toolset and an environment without network. */
-export async function makeAgent(client: Anthropic): Promise<{ agent: string; environment_id: string }> {
-  const agent = await client.beta.agents.create({
-    name: 'bench',
-    model: 'claude-sonnet-5',
-    tools: [{ type: 'agent_toolset_20260401' }],
-  });
+/** An agent, with the toolset unless other tools are given, and an environment without network. */
+export async function makeAgent(
+  client: Anthropic,
+  tools: AgentCreateParams['tools'] = [{ type: 'agent_toolset_20260401' }],
+): Promise<{ agent: string; environment_id: string }> {
+  const agent = await client.beta.agents.create({ name: 'bench', model: 'claude-sonnet-5', tools });
   const environment = await client.beta.environments.create({
     name: `bench ${crypto.randomUUID()}`,
     config: { type: 'cloud', networking: { type: 'limited' } },

@@ -1,30 +1,20 @@
 /** The benchmarks. Each starts what it needs, measures, and stops it again. */
-import { startServer, type Server } from '../server.ts';
-import { cpuOf, perUnit } from './cpu.ts';
-import { clientOf, figures, makeAgent, modelLatency, round, runTurn, type Result } from './measure.ts';
-
-/** A benchmark: what it is about, and how it is run. */
-export interface Scenario {
-  readonly about: string;
-  run(): Promise<Result>;
-}
-
-const WARM_UP_TURNS = 20;
-
-async function withServer<T>(env: NodeJS.ProcessEnv, use: (server: Server) => Promise<T>): Promise<T> {
-  const server = await startServer(env);
-  try {
-    return await use(server);
-  } finally {
-    await server.stop();
-  }
-}
-
-async function warmUp(server: Server): Promise<void> {
-  const client = clientOf(server);
-  const session = await client.beta.sessions.create(await makeAgent(client));
-  for (let turn = 0; turn < WARM_UP_TURNS; turn += 1) await runTurn(client, session.id, `warm up ${turn}`);
-}
+import { cache } from './cache.ts';
+import { interrupts } from './interrupts.ts';
+import {
+  clientOf,
+  figures,
+  makeAgent,
+  modelLatency,
+  round,
+  runTurn,
+  warmUp,
+  withServer,
+  type Result,
+  type Scenario,
+} from './measure.ts';
+import { cpuOf, perUnit } from './processes.ts';
+import { waiting } from './waiting.ts';
 
 const turn: Scenario = {
   about: 'overhead of a turn: one message, one model request, one session, one turn after another',
@@ -230,4 +220,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   'in-flight': inFlight,
   ttft: timeToFirstToken,
   history,
+  waiting,
+  interrupts,
+  cache,
 };

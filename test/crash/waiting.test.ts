@@ -1,4 +1,5 @@
 /** The worker dies while sessions wait: a client sees nothing of it, and its answer leads to the normal end. */
+import type { BetaManagedAgentsEventParams as Params } from '@anthropic-ai/sdk/resources/beta/sessions/events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { INTERRUPTED } from '../../src/loop.ts';
 import { bash, listAll, toolResults } from '../support/crash-client.ts';
@@ -23,21 +24,25 @@ const RETRY_AFTER_S = 20;
 
 const lookup = { call: 'lookup' };
 const TOLD = { say: 'told: {{results}}' };
-const resultOf = (id = '', text = 'found') =>
-  ({ type: 'user.custom_tool_result', custom_tool_use_id: id, content: [{ type: 'text', text }] }) as const;
-const confirmationOf = (id = '', result: 'allow' | 'deny') =>
-  ({ type: 'user.tool_confirmation', tool_use_id: id, result }) as const;
+
+function resultOf(id = '', text = 'found'): Params {
+  return { type: 'user.custom_tool_result', custom_tool_use_id: id, content: [{ type: 'text', text }] };
+}
+
+function confirmationOf(id = '', result: 'allow' | 'deny'): Params {
+  return { type: 'user.tool_confirmation', tool_use_id: id, result };
+}
 
 const CUSTOM: Scenario = {
   script: [lookup, TOLD],
   answer: ([call]) => resultOf(call),
-  then: ['user.custom_tool_result', ...RESUME, ...ANSWER, ...IDLE],
+  events: ['user.custom_tool_result', ...RESUME, ...ANSWER, ...IDLE],
   says: 'told: found',
 };
 const ALLOWED: Scenario = {
   script: [bash('echo it ran'), TOLD],
   answer: ([call]) => confirmationOf(call, 'allow'),
-  then: [...RESUME, 'user.tool_confirmation', 'agent.tool_result', ...ANSWER, ...IDLE],
+  events: [...RESUME, 'user.tool_confirmation', 'agent.tool_result', ...ANSWER, ...IDLE],
   says: 'told: it ran',
 };
 
@@ -61,13 +66,13 @@ const KILLED: Readonly<Record<string, Scenario>> = {
       type: 'user.message',
       content: [{ type: 'text', text: '```drover\n{"say":"second"}\n```' }],
     }),
-    then: [...RESUME, 'user.message', ...ANSWER, ...IDLE],
+    events: [...RESUME, 'user.message', ...ANSWER, ...IDLE],
     says: 'second',
   },
   'for the next try after a 429': {
     script: [{ fail: 429, retryAfter: RETRY_AFTER_S, times: 1 }, { say: 'at last' }],
     until: 'session.status_rescheduled',
-    then: [...RESUME, ...ANSWER, ...IDLE],
+    events: [...RESUME, ...ANSWER, ...IDLE],
     says: 'at last',
   },
 };
@@ -78,7 +83,7 @@ const ANSWERED_ALONE: Readonly<Record<string, Scenario>> = {
   'an interrupt': {
     script: [lookup, TOLD],
     answer: () => ({ type: 'user.interrupt' }),
-    then: ['user.interrupt', 'agent.tool_result', ...IDLE],
+    events: ['user.interrupt', 'agent.tool_result', ...IDLE],
   },
 };
 
@@ -132,6 +137,7 @@ describe('the worker is killed while a session waits', () => {
 
 describe('no worker is there when a waiting session is sent', () => {
   let all: Map<string, Waiting>;
+  let hadWorker = true;
   const seen = new Map<
     string,
     { readonly before: Sight; readonly sent: unknown; readonly listed: unknown[] }
@@ -145,7 +151,7 @@ describe('no worker is there when a waiting session is sent', () => {
         const sent = await answerOnce(server, waiting, ANSWERED_ALONE[name] ?? CUSTOM);
         seen.set(name, { before, sent, listed: await listAll(server.api, waiting.id) });
       }
-      expect(isAlive(await server.pid('worker'))).toBe(false);
+      hadWorker = isAlive(await server.pid('worker'));
     });
   });
 
@@ -154,6 +160,7 @@ describe('no worker is there when a waiting session is sent', () => {
     async (name, scenario) => {
       const waiting = of(all, name);
       const { before, sent, listed } = of(seen, name);
+      expect(hadWorker).toBe(false);
       expect(before).toEqual(waiting.sight);
       expect(listed).toEqual([...before.listed, sent]);
       await checkEnd(server, waiting, scenario);

@@ -1,8 +1,5 @@
 /** Sessions that wait while their worker dies: brought there, looked at before and after, and then answered. */
-import type {
-  BetaManagedAgentsEventParams,
-  BetaManagedAgentsSessionEvent,
-} from '@anthropic-ai/sdk/resources/beta/sessions/events';
+import type { BetaManagedAgentsEventParams as Params } from '@anthropic-ai/sdk/resources/beta/sessions/events';
 import { expect } from 'vitest';
 import {
   checkSession,
@@ -13,6 +10,7 @@ import {
   say,
   script,
   watch,
+  type Event,
   type Frame,
   type Line,
   type Watch,
@@ -23,20 +21,20 @@ import type { CrashServer } from './crash-server.ts';
 export interface Scenario {
   readonly script: readonly Line[];
   /** Sent to get there, once the calls are known. */
-  readonly before?: (calls: readonly string[]) => BetaManagedAgentsEventParams;
+  readonly before?: (calls: readonly string[]) => Params;
   /** The last frame of the way there, where it is not an idle. */
   readonly until?: Frame['type'];
   /** What ends the wait; none where it ends by itself. */
-  readonly answer?: (calls: readonly string[]) => BetaManagedAgentsEventParams;
+  readonly answer?: (calls: readonly string[]) => Params;
   /** The types of all events from there to the end, each in its final form. */
-  readonly then: readonly string[];
+  readonly events: readonly string[];
   /** What the model says at the end. */
   readonly says?: string;
 }
 
 /** All that a client can see of a session. */
 export interface Sight {
-  readonly listed: readonly BetaManagedAgentsSessionEvent[];
+  readonly listed: readonly Event[];
   readonly streamed: readonly Frame[];
   /** The session resource, without what changes by the clock. */
   readonly resource: object;
@@ -108,7 +106,7 @@ export async function checkEnd(server: CrashServer, waiting: Waiting, scenario: 
   await watched.until('the end', isIdle, { from });
   const listed = await checkSession(server, id, watched);
   expect(listed.slice(0, sight.listed.length)).toEqual(sight.listed);
-  expect(listed.slice(sight.listed.length).map(({ type }) => type)).toEqual(scenario.then);
+  expect(listed.slice(sight.listed.length).map(({ type }) => type)).toEqual(scenario.events);
   expect(listed.at(-1)).toMatchObject({ stop_reason: { type: 'end_turn' } });
   const said = watched.seen
     .map(({ frame }) => frame)

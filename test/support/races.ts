@@ -36,26 +36,28 @@ const answer = (call: number, deny = false): Move => ({ kind: 'answer', call, de
 const interrupt: Move = { kind: 'interrupt' };
 const words: Move = { kind: 'message' };
 
-const PATTERNS: readonly (readonly Batch[])[] = [
+/** What is worth trying again and again. `asks`: the first call waits for a confirmation. */
+const PATTERNS: readonly { readonly asks?: true; readonly batches: readonly Batch[] }[] = [
   // Doubled answers.
-  [[answer(0)], [answer(0)], [answer(0)]],
-  // Allow and deny of the same call.
-  [[answer(0)], [answer(0, true)]],
+  { batches: [[answer(0)], [answer(0)], [answer(0)]] },
+  // Allow and deny of the same call, in two requests and in one.
+  { asks: true, batches: [[answer(0)], [answer(0, true)]] },
+  { asks: true, batches: [[answer(0), answer(0, true)]] },
+  { asks: true, batches: [[answer(0, true), answer(0)], [answer(0)]] },
   // An answer and an interrupt.
-  [[answer(0)], [interrupt]],
+  { batches: [[answer(0)], [interrupt]] },
   // Parallel calls, answered each by itself.
-  [[answer(0)], [answer(1)], [answer(2)]],
+  { batches: [[answer(0)], [answer(1)], [answer(2)]] },
   // Parallel calls, answered in part.
-  [[answer(1)]],
+  { batches: [[answer(1)]] },
   // An interrupt with the message that follows it, against an answer.
-  [[interrupt, words], [answer(0)]],
+  { batches: [[interrupt, words], [answer(0)]] },
   // All answers with the message that follows them.
-  [[answer(0), answer(1), answer(2), words]],
+  { batches: [[answer(0), answer(1), answer(2), words]] },
   // A message that comes too early, or just in time.
-  [[answer(0)], [words]],
-  [[interrupt], [words]],
-  [[interrupt], [interrupt]],
-  [],
+  { batches: [[answer(0)], [words]] },
+  { batches: [[interrupt], [words]] },
+  { batches: [[interrupt], [interrupt]] },
 ];
 
 const move: fc.Arbitrary<Move> = fc.oneof(
@@ -73,27 +75,25 @@ const move: fc.Arbitrary<Move> = fc.oneof(
   },
 );
 
-const batches = fc
-  .tuple(
-    fc.constantFrom(...PATTERNS),
-    fc.array(fc.array(move, { minLength: 1, maxLength: 3 }), { maxLength: 3 }),
-  )
-  .chain(([pattern, others]) => shuffled([...pattern, ...others]));
+const others = fc.array(fc.array(move, { minLength: 1, maxLength: 3 }), { maxLength: 3 });
 
-const plan: fc.Arbitrary<Plan> = fc.record({
-  // Few calls that run: each session with one makes a sandbox.
-  calls: fc.array(
-    fc.oneof(
-      { weight: 4, arbitrary: fc.constant('custom' as const) },
-      { weight: 1, arbitrary: fc.constant('ask' as const) },
-    ),
-    { minLength: 1, maxLength: 3 },
-  ),
-  early: fc.integer({ min: 0, max: 4 }).map((one) => one === 0),
-  moment: batches,
-  late: batches,
-  ending: fc.constantFrom('answer' as const, 'interrupt' as const),
-});
+const anyCall = fc.oneof(
+  { weight: 7, arbitrary: fc.constant('custom' as const) },
+  // Few that may run: each session with one makes a sandbox.
+  { weight: 1, arbitrary: fc.constant('ask' as const) },
+);
+
+const plan: fc.Arbitrary<Plan> = fc.constantFrom(...PATTERNS).chain(({ asks, batches }) =>
+  fc.record({
+    calls: fc
+      .tuple(asks ? fc.constant('ask' as const) : anyCall, fc.array(anyCall, { maxLength: 2 }))
+      .map(([first, rest]) => [first, ...rest]),
+    early: fc.integer({ min: 0, max: 5 }).map((one) => one === 0),
+    moment: others.chain((more) => shuffled([...batches, ...more])),
+    late: others,
+    ending: fc.constantFrom('answer' as const, 'interrupt' as const),
+  }),
+);
 
 function shuffled<T>(items: readonly T[]): fc.Arbitrary<readonly T[]> {
   return fc.shuffledSubarray([...items], { minLength: items.length, maxLength: items.length });

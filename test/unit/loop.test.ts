@@ -260,8 +260,10 @@ describe('waiting', () => {
     const confirmations = taken.filter(({ event }) => event.type === 'user.tool_confirmation');
     expect(confirmations.map(({ event }) => event.id)).toEqual(['c1', 'c2', 'c3']);
     expect(typesOf(simulation).slice(-4)).toEqual([
-      ...['session.usage', 'session.status_idle'],
-      ...['user.tool_confirmation', 'user.tool_confirmation'],
+      'session.usage',
+      'session.status_idle',
+      'user.tool_confirmation',
+      'user.tool_confirmation',
     ]);
     expect(typesOf(simulation).filter((type) => type === 'session.status_idle')).toHaveLength(3);
     expect(simulation.running).toEqual([]);
