@@ -84,7 +84,7 @@ export function createActivities(deps: ActivityDeps): SessionActivities {
       const outcome =
         'error' in asked
           ? textOutcome(asked.error)
-          : { ...textOutcome(asked.show(await readSlice(sessions, sessionId, asked))), isError: false };
+          : await underWatch(sessions, sessionId, () => readBack(sessions, sessionId, asked));
       return { drafts: await pack(sessionId, [resultDraft(newId(), callId, outcome)]) };
     },
 
@@ -170,11 +170,18 @@ function isUsersWish(reason: unknown): boolean {
   return reason instanceof CancelledFailure && reason.message === 'CANCELLED';
 }
 
+type Slicing = Exclude<Recall, { error: string }>;
+
+async function readBack(sessions: Sessions, sessionId: string, asked: Slicing): Promise<ToolOutcome> {
+  const text = asked.show(await readSlice(sessions, sessionId, asked));
+  return { content: [{ type: 'text', text }], isError: false };
+}
+
 /** Reads a slice in small pieces, and no further than it is going to be shown: events may be heavy. */
 async function readSlice(
   sessions: Sessions,
   sessionId: string,
-  { slice, isEnough }: Exclude<Recall, { error: string }>,
+  { slice, isEnough }: Slicing,
 ): Promise<readonly Entry[]> {
   const read: Entry[] = [];
   for (let rest: Slice = slice; ;) {

@@ -34,6 +34,9 @@ const REMOTE = {
   retry: { initialInterval: '100ms', backoffCoefficient: 2, maximumInterval: '5s', maximumAttempts: 10 },
 } as const satisfies Partial<workflow.ActivityOptions>;
 
+/** For what is over in an instant and has nobody to hear heartbeats. */
+const BRIEF = { ...REMOTE, heartbeatTimeout: undefined, startToCloseTimeout: '1m' } as const;
+
 const statusAttribute = defineSearchAttributeKey(SEARCH_ATTRIBUTES.status, 'KEYWORD');
 const pen = { newId: () => toId('sevt', workflow.uuid4()), nowMs: () => Date.now() };
 
@@ -214,7 +217,9 @@ function showStatus(run: Run): void {
 async function release({ state: { hand } }: Run): Promise<void> {
   if (!hand) return;
   try {
-    await remote('release the hand', '1m').release({ hand });
+    await workflow
+      .proxyActivities<SessionActivities>({ ...BRIEF, summary: 'release the hand' })
+      .release({ hand });
   } catch {
     workflow.log.warn('the hand could not be released; the reaper will take it', { hand: hand.id });
   }
