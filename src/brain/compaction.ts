@@ -30,7 +30,8 @@ export function toCompact(
     const window = windowOf(covered, policy, order.requests.length > 0);
     const cleared = order.trim > 0 ? clearAll(window.entries) : window.cleared;
     const messages = precede(summaryMessage(window.summary), toMessages(window.entries, cleared));
-    if (messages.length > 0) return { through, messages: withRequest(dropFirst(messages, order.trim)) };
+    if (messages.length > 0)
+      return { through, messages: withRequest(dropMiddle(messages, order.trim, startsWithThought)) };
   }
   return undefined;
 }
@@ -81,17 +82,18 @@ const SPOKEN_TYPES: ReadonlySet<string> = new Set([
   'agent.custom_tool_use',
 ]);
 
-/** Leaves out the older part: half of the messages, then three quarters, then all but the last few. */
-function dropFirst(messages: readonly Message[], trim: number): readonly Message[] {
+/** Leaves out half of the messages, three quarters, seven eighths: those behind the first, which says what it is about. */
+function dropMiddle(
+  messages: readonly Message[],
+  trim: number,
+  startsWithThought: boolean,
+): readonly Message[] {
   if (trim < 2) return messages;
-  const from = Math.floor(messages.length * (1 - 0.5 ** (trim - 1)));
-  const start = messages.findIndex(({ role, content }, index) => index >= from && isQuestion(role, content));
-  return start === -1 ? messages.slice(0, 1) : messages.slice(start);
-}
-
-/** Whether a conversation may begin here: with the user, and not with the results of calls that are left out. */
-function isQuestion(role: Message['role'], content: Message['content']): boolean {
-  return role === 'user' && content.every(({ type }) => type !== 'tool_result');
+  const from = Math.max(1, Math.floor(messages.length * (1 - 0.5 ** (trim - 1))));
+  const mayFollow = ({ role, content }: Message): boolean =>
+    role === 'assistant' && (!startsWithThought || content[0]?.type.endsWith('thinking') === true);
+  const start = messages.findIndex((message, index) => index >= from && mayFollow(message));
+  return [...messages.slice(0, 1), ...(start === -1 ? [] : messages.slice(start))];
 }
 
 function withRequest(messages: readonly Message[]): Message[] {

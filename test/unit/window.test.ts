@@ -210,6 +210,59 @@ describe('a compaction', () => {
     );
   });
 
+  test('that is trimmed keeps what it is about, and what came last', () => {
+    const round = (at: number): Carrier[] => [
+      { drafts: [{ event: { id: `s${at}`, type: 'span.model_request_start' } }], author: 'server' },
+      {
+        drafts: [
+          {
+            event: {
+              id: `c${at}`,
+              type: 'agent.tool_use',
+              name: 'bash',
+              input: { at },
+              evaluated_permission: 'allow',
+            },
+            extra: { blocks: [0], callId: `toolu_${at}` },
+          },
+          {
+            event: {
+              id: `e${at}`,
+              type: 'span.model_request_end',
+              model_request_start_id: `s${at}`,
+              is_error: false,
+              model_usage: USAGE,
+            },
+            extra: { outcome: { stop: 'tool_use' } },
+          },
+          { event: { id: `r${at}`, type: 'agent.tool_result', tool_use_id: `c${at}`, content: [] } },
+        ],
+        author: 'server',
+      },
+    ];
+    const carriers: Carrier[] = [
+      { drafts: [created()], author: 'server' },
+      {
+        drafts: [{ event: { id: 'm', type: 'user.message', content: [{ type: 'text', text: 'the task' }] } }],
+        author: 'client',
+      },
+      { drafts: [{ processed: 'm' }], author: 'server' },
+      ...Array.from({ length: 16 }, (_, at) => round(at)).flat(),
+    ];
+    const calls = (trim: number): string[] => {
+      const made = withCompaction([...carriers, ...round(16)], 16, { trim, keepAnswers: 0, requests: [] });
+      if (!made?.prompt) throw new Error('no prompt');
+      expect(refusalOf(made.prompt)).toBeUndefined();
+      const blocks = blocksOf(made.prompt);
+      expect(blocks[0]).toContain('the task');
+      return blocks.flatMap((block) => /"at":(\d+)/.exec(block)?.[1] ?? []);
+    };
+    expect(calls(0)).toHaveLength(16);
+    expect(calls(2)).toEqual(['8', '9', '10', '11', '12', '13', '14', '15']);
+    expect(calls(3)).toEqual(['12', '13', '14', '15']);
+    expect(calls(4)).toEqual(['14', '15']);
+  });
+
   test('is not made where nothing stands before what waits for an answer', () => {
     const entries = entriesOf([
       { drafts: [created()], author: 'server' },
