@@ -2,7 +2,9 @@
 import { expect } from 'vitest';
 import type { Entry } from '../../src/log.ts';
 import type { Message } from '../../src/brain/messages.ts';
-import { toPrompt } from '../../src/brain/request.ts';
+import { toPrompt, type Prompt } from '../../src/brain/request.ts';
+import { checkAnswerable, checkPrompt } from '../../src/model/rules.ts';
+import { readMessagesRequest } from '../../src/model/shape.ts';
 import { leftMicrocents } from '../../src/loop/usage.ts';
 import type { SessionView } from '../../src/session.ts';
 import { foldView } from '../../src/view.ts';
@@ -93,7 +95,9 @@ function spansAreClosed(entries: readonly Entry[], atRest: boolean): void {
 
 /** 8. Every prefix gives a prompt that the Messages API takes: each tool use is answered in the very next message. */
 function validMessages(prefix: readonly Entry[]): void {
-  const messages = (toPrompt(prefix)?.request.messages ?? []) as Message[];
+  const prompt = toPrompt(prefix);
+  if (prompt && prefix.at(-1)?.event.type === 'span.model_request_start') takenByModel(prompt);
+  const messages = (prompt?.request.messages ?? []) as Message[];
   if (messages.length > 0) expect(messages[0]?.role).toBe('user');
   messages.forEach((message, index) => {
     const next = messages[index + 1];
@@ -106,6 +110,13 @@ function validMessages(prefix: readonly Entry[]): void {
     if (next?.role === 'system') expect(message.role).toBe('user');
     expect(message.content.length).toBeGreaterThan(0);
   });
+}
+
+/** The scripted model is as strict as the real API. Asked only where a request is made: it takes a while. */
+function takenByModel({ request: { betas: _, ...body } }: Prompt): void {
+  const read = readMessagesRequest(JSON.parse(JSON.stringify(body)));
+  checkPrompt(read);
+  checkAnswerable(read);
 }
 
 /** 9. What stands next after an idle was written by a client, or says that a client's event was taken up. */
