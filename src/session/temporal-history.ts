@@ -1,5 +1,10 @@
 /** The Temporal server's side of a session: its history as a source to read from, and its erasure. */
-import { isGrpcServiceError, WorkflowNotFoundError, type Client } from '@temporalio/client';
+import {
+  isGrpcServiceError,
+  WorkflowNotFoundError,
+  type Client,
+  type WorkflowHandle,
+} from '@temporalio/client';
 import { status as GrpcStatus } from '@grpc/grpc-js';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Blobs } from '../blobs.ts';
@@ -8,6 +13,9 @@ import { unpack } from './pack.ts';
 import type { HistorySource } from './reader.ts';
 
 const LARGEST_PAGE = 256;
+const LOOK_AGAIN_MS = 25;
+/** A deletion that has not happened by then is asked for once more. */
+const ASK_AGAIN_MS = 5000;
 
 /** The history of one session. */
 export function historySource(client: Client, blobs: Blobs, id: string): HistorySource {
@@ -65,21 +73,29 @@ export function historySource(client: Client, blobs: Blobs, id: string): History
   };
 }
 
-/** Deleting a workflow id deletes one run, so it goes on until none is left. */
+/** Deleting a workflow id deletes one run, in the background, so it goes on until none is left. */
 export async function erase(client: Client, id: string): Promise<void> {
   const { namespace } = client.options;
-  for (;;) {
-    try {
+  try {
+    for (;;) {
       await client.workflowService.deleteWorkflowExecution({
         namespace,
         workflowExecution: { workflowId: id },
       });
-      await client.workflow.getHandle(id).describe();
-      await sleep(50);
-    } catch (error) {
-      if (error instanceof WorkflowNotFoundError || isNotFound(error)) return;
-      throw error;
+      await untilGone(client.workflow.getHandle(id));
     }
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError || isNotFound(error)) return;
+    throw error;
+  }
+}
+
+/** Waits for a deletion; asking for it again and again would only make the server busy. Rejects once nothing is left. */
+async function untilGone(handle: WorkflowHandle): Promise<void> {
+  const { runId } = await handle.describe();
+  for (let waited = 0; waited < ASK_AGAIN_MS; waited += LOOK_AGAIN_MS) {
+    await sleep(LOOK_AGAIN_MS);
+    if ((await handle.describe()).runId !== runId) return;
   }
 }
 

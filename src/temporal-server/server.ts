@@ -59,8 +59,8 @@ export const DYNAMIC_CONFIG: DynamicConfig = {
   // One machine has nothing to gain from four partitions, and each hop between them costs.
   'matching.numTaskqueueReadPartitions': 1,
   'matching.numTaskqueueWritePartitions': 1,
-  // A closed run is deleted once its close is known to be handled; the default notes that every 30 s only.
-  'history.transferProcessorUpdateAckInterval': '1s',
+  // A closed run may be deleted before its close was handled: that would tell parents and children, and there are none.
+  'history.transferProcessorEnsureCloseBeforeDelete': false,
   // A worker that hangs goes on holding its polls, and every task handed to them is lost for ten seconds; by default
   // its connection is given up after more than a minute.
   'frontend.keepAliveTime': '5s',

@@ -441,4 +441,27 @@ describe('what a session is made of', () => {
       async () => (await send('GET', `/v1/sessions/${id}`)).status === 404,
     );
   });
+
+  it('many deletes at once leave nothing in Temporal, not in its list of workflows either', async () => {
+    const ids = await Promise.all(
+      Array.from({ length: 12 }, async (_, at) => {
+        const live = await bed.live();
+        if (at % 2 === 0) await live.turn(script({ say: 'hi' }));
+        live.close();
+        return live.id;
+      }),
+    );
+    await Promise.all(ids.map((id) => untilIdle(client, id)));
+    await Promise.all(ids.map((id) => sessions.delete(id)));
+    const connection = await connectToTemporal();
+    try {
+      const { workflow } = new Client({ connection, namespace: NAMESPACE });
+      for (const id of ids)
+        await expect(workflow.getHandle(id).describe()).rejects.toThrow(WorkflowNotFoundError);
+      const query = ids.map((id) => `WorkflowId = '${id}'`).join(' OR ');
+      await eventually('the list to be empty', async () => (await workflow.count(query)).count === 0);
+    } finally {
+      await connection.close();
+    }
+  });
 });

@@ -113,7 +113,8 @@ function validMessages(prefix: readonly Entry[]): void {
 }
 
 /** The scripted model is as strict as the real API. Asked only where a request is made: it takes a while. */
-function takenByModel({ request: { betas: _, ...body } }: Prompt): void {
+function takenByModel({ request }: Prompt): void {
+  const { betas: _, ...body } = request;
   const read = readMessagesRequest(JSON.parse(JSON.stringify(body)));
   checkPrompt(read);
   checkAnswerable(read);
