@@ -36,6 +36,8 @@ const KIND = 'docker';
 const DEFAULT_LIMITS: Limits = { memoryBytes: 8 * 2 ** 30, cpus: 2, processes: 1024 };
 /** Each round takes away one obstacle: a dead container in the place, or another worker at the same work. */
 const MAX_ROUNDS = 8;
+/** A name is taken a moment before there is a container to be found under it. */
+const BETWEEN_ROUNDS_MS = 250;
 /** What became of a container is asked again while the daemon does not know. */
 const MOST_QUESTIONS = 20;
 const BETWEEN_QUESTIONS_MS = 100;
@@ -78,7 +80,10 @@ export function createDockerHands(options: DockerOptions): ListableHands {
       for (let round = 0; round < MAX_ROUNDS; round += 1) {
         signal.throwIfAborted();
         const id = await bringUp(key, spec);
-        if (id === undefined) continue;
+        if (id === undefined) {
+          await sleep(BETWEEN_ROUNDS_MS, undefined, { signal });
+          continue;
+        }
         try {
           await linkTo(id).ready();
           return { id, kind: KIND };
