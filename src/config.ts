@@ -31,6 +31,8 @@ export interface Config {
   /** undefined: docker if its daemon answers, else bubblewrap. */
   readonly sandbox: 'docker' | 'bubblewrap' | undefined;
   readonly sandboxImage: string;
+  /** How long a session must have been at rest for its hand to be suspended; 0: it never is. */
+  readonly handIdleMs: number;
   readonly provision: 'lazy' | 'eager';
   /** How often a failing model request is tried in all, and the first pause between two tries. */
   readonly modelRetry: { readonly attempts: number; readonly baseMs: number };
@@ -108,6 +110,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     workers: wholeNumber(env, 'DROVER_WORKERS', 1, 1),
     sandbox: oneOf(env, 'DROVER_SANDBOX', ['docker', 'bubblewrap']),
     sandboxImage: text(env, 'DROVER_SANDBOX_IMAGE') ?? 'drover-sandbox',
+    handIdleMs: wholeNumber(env, 'DROVER_HAND_IDLE', 900, 0) * 1000,
     provision: oneOf(env, 'DROVER_PROVISION', ['lazy', 'eager']) ?? 'lazy',
     modelRetry: {
       attempts: wholeNumber(env, 'DROVER_MODEL_ATTEMPTS', 8, 1),

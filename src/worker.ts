@@ -16,6 +16,7 @@ import { createTokens } from './proxy/token.ts';
 import { pack } from './session/pack.ts';
 import { createTemporalSessions } from './session/temporal.ts';
 import type { Role } from './supervisor/role.ts';
+import { startSuspender } from './suspender.ts';
 import { connectTemporal } from './temporal-server/connection.ts';
 import { ensureWorkflowBundle } from './workflow-bundle.ts';
 
@@ -74,6 +75,7 @@ export async function runWorker(config: RoleConfig): Promise<Role> {
     shutdownForceTime: DRAIN_MS + 1000,
   });
   const reaper = startReaper({ hands, sessions, log });
+  const suspender = startSuspender({ hands, sessions, log, idleMs: config.handIdleMs });
   const running = worker.run();
   running.catch((error: unknown) => {
     // Nothing is lost: the supervisor starts another one.
@@ -83,6 +85,7 @@ export async function runWorker(config: RoleConfig): Promise<Role> {
 
   return {
     async close() {
+      suspender.stop();
       if (worker.getState() === 'RUNNING') worker.shutdown();
       await running.catch(() => undefined);
       reaper.stop();

@@ -17,6 +17,8 @@ import {
   fromId,
   launch,
   listAll,
+  listRunning,
+  presentLife,
   reach,
   remove,
   removeOthers,
@@ -27,8 +29,9 @@ import {
 } from './bubblewrap/generations.ts';
 import { inspectHost } from './bubblewrap/host.ts';
 import { createLink, type Link } from './link.ts';
+import { suspendIfIdle } from './idle.ts';
 import { findPayload, installPayload } from './payload.ts';
-import type { ListableHands } from './reap.ts';
+import type { HandRecord, ListableHands } from './reap.ts';
 
 /** What bubblewrap hands are made with. */
 export interface BubblewrapOptions {
@@ -108,10 +111,21 @@ export function createBubblewrapHands(options: BubblewrapOptions): ListableHands
       await remove(generation);
     },
     async list() {
-      return (await listAll(root)).map(({ id, key }) => ({ hand: { id, kind: KIND }, key }));
+      return (await listAll(root)).map(toRecord);
+    },
+    async listRunning() {
+      return (await listRunning(root)).map(toRecord);
+    },
+    async suspendIdle(hand, options) {
+      const generation = hand.kind === KIND ? fromId(root, hand.id) : undefined;
+      return generation !== undefined && suspendIfIdle(presentLife(generation), options);
     },
     suspendAll: (signal) => suspendAll(root, signal),
   };
+}
+
+function toRecord({ id, key }: { readonly id: string; readonly key: string }): HandRecord {
+  return { hand: { id, kind: KIND }, key };
 }
 
 async function prepare(root: string, options: BubblewrapOptions): Promise<Making> {

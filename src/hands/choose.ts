@@ -77,6 +77,8 @@ function dockerHands(docker: Dockerode, settings: HandsSettings, log: (line: str
     execute: async (hand, call, context) => (await hands()).execute(hand, call, context),
     release: async (hand) => (await hands()).release(hand),
     list: async () => (await hands()).list(),
+    listRunning: async () => (await hands()).listRunning(),
+    suspendIdle: async (hand, options) => (await hands()).suspendIdle(hand, options),
     suspendAll: async (signal) => (await hands()).suspendAll(signal),
   };
 }

@@ -21,6 +21,13 @@ export interface Connection {
   /** Resolves when the call is over, or was never running. */
   abort(id: string): Promise<void>;
   ping(): Promise<void>;
+  /**
+   * Asks the runner to begin no call for a short time, if it had none for `quietMs`; as long as this stream is open.
+   * False when it does not promise that, also because it is of a time before this could be asked.
+   */
+  hold(quietMs: number): Promise<boolean>;
+  /** Asks a runner that holds its calls to end. False when it no longer holds them; true when the stream has ended. */
+  end(): Promise<boolean>;
   /** Resolves when the stream has ended, whoever ended it. */
   readonly closed: Promise<void>;
   close(): void;
@@ -33,6 +40,9 @@ const GREETING_PATIENCE_MS = 20_000;
 const PING_EVERY_MS = 5_000;
 const SILENCE_MS = 45_000;
 
+type Greeting = Extract<Reply, { type: 'hello' }>;
+type Ask = (toRequest: (seq: number) => Request) => Promise<Reply>;
+
 interface Waiter {
   readonly settle: (reply: Reply) => void;
   readonly reject: (error: Error) => void;
@@ -41,7 +51,7 @@ interface Waiter {
 /** Waits for the runner's greeting. Rejects with ConnectionLostError when none comes. */
 export async function createConnection(stream: Duplex): Promise<Connection> {
   const waiters = new Map<number, Waiter>();
-  const greeted = Promise.withResolvers<void>();
+  const greeted = Promise.withResolvers<Greeting>();
   const closed = Promise.withResolvers<void>();
   const split = createLineSplitter(MAX_REPLY_BYTES);
   let lastSeq = 0;
@@ -62,7 +72,7 @@ export async function createConnection(stream: Duplex): Promise<Connection> {
     const reply = parseReply(line);
     if (reply === undefined) return lose('the runner in the sandbox sent something that is no reply');
     if (reply.type === 'hello') {
-      if (reply.protocol === PROTOCOL_VERSION) greeted.resolve();
+      if (reply.protocol === PROTOCOL_VERSION) greeted.resolve(reply);
       else
         lose(
           `the runner in the sandbox speaks version ${reply.protocol} of the protocol, not ${PROTOCOL_VERSION}`,
@@ -79,7 +89,7 @@ export async function createConnection(stream: Duplex): Promise<Connection> {
     if (waiters.size > 0) socket.ref?.();
     else socket.unref?.();
   };
-  const ask = (toRequest: (seq: number) => Request): Promise<Reply> => {
+  const ask: Ask = (toRequest) => {
     if (lost !== undefined) return Promise.reject(lost);
     lastSeq += 1;
     const seq = lastSeq;
@@ -89,16 +99,13 @@ export async function createConnection(stream: Duplex): Promise<Connection> {
       stream.write(toLine(toRequest(seq)));
     });
   };
-  const ping = async (): Promise<void> => {
-    await ask((seq) => ({ type: 'ping', seq }));
-  };
   const pulse = setInterval(() => {
     if (waiters.size === 0) {
       heardAtMs = performance.now();
       return;
     }
     if (performance.now() - heardAtMs > SILENCE_MS) lose('the runner in the sandbox no longer answers');
-    else ping().catch(() => undefined);
+    else ask((seq) => ({ type: 'ping', seq })).catch(() => undefined);
   }, PING_EVERY_MS).unref();
 
   stream.on('data', (chunk: Buffer) => {
@@ -112,10 +119,16 @@ export async function createConnection(stream: Duplex): Promise<Connection> {
   stream.on('error', (error) => lose(`the line to the sandbox broke: ${error.message}`));
   stream.on('end', () => lose('the line to the sandbox ended'));
   stream.on('close', () => lose('the line to the sandbox was closed'));
+  if (stream.destroyed) lose('the line to the sandbox broke before it was used');
 
   const patience = setTimeout(() => lose('the runner in the sandbox did not answer'), GREETING_PATIENCE_MS);
-  await greeted.promise.finally(() => clearTimeout(patience));
+  const greeting = await greeted.promise.finally(() => clearTimeout(patience));
   holdOpen();
+  return { ...toRequests(ask, greeting), closed: closed.promise, close: () => lose('closed by the worker') };
+}
+
+/** What a runner that has greeted is asked for. */
+function toRequests(ask: Ask, { holds }: Greeting): Omit<Connection, 'closed' | 'close'> {
   return {
     async execute(call) {
       const reply = await ask((seq) => ({ type: 'execute', seq, call }));
@@ -125,8 +138,16 @@ export async function createConnection(stream: Duplex): Promise<Connection> {
     async abort(id) {
       await ask((seq) => ({ type: 'abort', seq, id }));
     },
-    ping,
-    closed: closed.promise,
-    close: () => lose('closed by the worker'),
+    async ping() {
+      await ask((seq) => ({ type: 'ping', seq }));
+    },
+    // An older runner would drop the line on a request that it does not know.
+    hold: async (quietMs) =>
+      holds === true && (await ask((seq) => ({ type: 'hold', seq, quietMs }))).type === 'held',
+    end: () =>
+      ask((seq) => ({ type: 'end', seq })).then(
+        () => false,
+        () => true,
+      ),
   };
 }

@@ -18,9 +18,10 @@ import {
   type Limits,
 } from './docker/container.ts';
 import { openRelay } from './docker/relay.ts';
-import { isSuspended, suspend } from './docker/suspension.ts';
+import { findRest, isSuspended, presentLife, suspend } from './docker/suspension.ts';
+import { suspendIfIdle } from './idle.ts';
 import { createLink, type Link } from './link.ts';
-import type { ListableHands } from './reap.ts';
+import type { HandRecord, ListableHands } from './reap.ts';
 
 /** What Docker hands are made with. */
 export interface DockerOptions {
@@ -36,15 +37,20 @@ const KIND = 'docker';
 const DEFAULT_LIMITS: Limits = { memoryBytes: 8 * 2 ** 30, cpus: 2, processes: 1024 };
 /** Each round takes away one obstacle: a dead container in the place, or another worker at the same work. */
 const MAX_ROUNDS = 8;
+/** A name is taken a moment before there is a container to be found under it. */
+const BETWEEN_ROUNDS_MS = 250;
 /** What became of a container is asked again while the daemon does not know. */
 const MOST_QUESTIONS = 20;
 const BETWEEN_QUESTIONS_MS = 100;
 const ANSWER_PATIENCE_MS = 10_000;
+/** How long a container may take from the end of its runner to its own. */
+const REST_PATIENCE_MS = 20_000;
 
 /** Makes the port over a Docker daemon; any number of processes may share one. */
 export function createDockerHands(options: DockerOptions): ListableHands {
   const { image, docker = new Dockerode(), owner = 'drover' } = options;
   const links = new Map<string, Link>();
+  const filters = { label: [`${LABEL.owner}=${owner}`] };
   let limits: Promise<Limits> | undefined;
 
   const linkTo = (id: string): Link => {
@@ -78,7 +84,10 @@ export function createDockerHands(options: DockerOptions): ListableHands {
       for (let round = 0; round < MAX_ROUNDS; round += 1) {
         signal.throwIfAborted();
         const id = await bringUp(key, spec);
-        if (id === undefined) continue;
+        if (id === undefined) {
+          await sleep(BETWEEN_ROUNDS_MS, undefined, { signal });
+          continue;
+        }
         try {
           await linkTo(id).ready();
           return { id, kind: KIND };
@@ -105,19 +114,21 @@ export function createDockerHands(options: DockerOptions): ListableHands {
       forget(hand.id);
       await remove(docker, hand.id);
     },
-    async list() {
-      const filters = { label: [`${LABEL.owner}=${owner}`] };
-      const found = await docker.listContainers({ all: true, filters });
-      return found.map(({ Id, Labels }) => ({ hand: { id: Id, kind: KIND }, key: Labels[LABEL.key] ?? '' }));
-    },
+    list: async () => (await docker.listContainers({ all: true, filters })).map(toRecord),
+    listRunning: async () => (await docker.listContainers({ filters })).map(toRecord),
+    suspendIdle: async (hand, options) =>
+      hand.kind === KIND && suspendIfIdle(presentLife(docker, hand.id, options.signal), options),
     async suspendAll(abortSignal) {
-      const filters = { label: [`${LABEL.owner}=${owner}`] };
       const running = await docker.listContainers({ filters, abortSignal });
       const ends = await Promise.allSettled(running.map(({ Id }) => suspend(docker, Id, abortSignal)));
       const failed = ends.flatMap((end) => (end.status === 'rejected' ? [toMessage(end.reason)] : []));
       if (failed.length > 0) throw new Error(failed.join('; '));
     },
   };
+}
+
+function toRecord({ Id, Labels }: Dockerode.ContainerInfo): HandRecord {
+  return { hand: { id: Id, kind: KIND }, key: Labels[LABEL.key] ?? '' };
 }
 
 /** No more CPUs than there are: the daemon refuses that. */
@@ -162,14 +173,26 @@ async function adopt(docker: Dockerode, name: string): Promise<string | undefine
 
 /** Opens a line to a container's runner. One that is suspended is started again for it. */
 async function reach(docker: Dockerode, id: string): Promise<Duplex> {
+  const deadlineMs = performance.now() + REST_PATIENCE_MS;
+  for (;;) {
+    try {
+      return await openRelay(docker, id);
+    } catch (error) {
+      // Without a status there was no answer; with one, it does not run, or is just about to end.
+      const rest = toStatus(error) === undefined ? 'dead' : await findRest(docker, id);
+      if (rest === 'dead' || performance.now() > deadlineMs) throw error;
+      if (rest === 'stopped') await resume(docker, id);
+      else await sleep(BETWEEN_QUESTIONS_MS);
+    }
+  }
+}
+
+async function resume(docker: Dockerode, id: string): Promise<void> {
   try {
-    return await openRelay(docker, id);
+    await docker.getContainer(id).start();
   } catch (error) {
-    const container = docker.getContainer(id);
-    // 409: it does not run.
-    if (toStatus(error) !== 409 || !(await isSuspended(docker, await container.inspect()))) throw error;
-    await container.start();
-    return openRelay(docker, id);
+    // Somebody else was quicker.
+    if (toStatus(error) !== 304) throw error;
   }
 }
 

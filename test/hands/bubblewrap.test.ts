@@ -1,10 +1,11 @@
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, symlink, unlink } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, symlink, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { HandGoneError, type HandRef } from '../../src/hands.ts';
 import { createBubblewrapHands } from '../../src/hands/bubblewrap.ts';
+import { fromId, presentLife } from '../../src/hands/bubblewrap/generations.ts';
 import { findBubblewrapProblem } from '../../src/hands/bubblewrap/host.ts';
 import { noteSuspension } from '../../src/hands/bubblewrap/sandbox.ts';
 import type { ListableHands } from '../../src/hands/reap.ts';
@@ -34,16 +35,24 @@ async function untilListed(hands: ListableHands, key: string): Promise<HandRef> 
   return found;
 }
 
+async function kill({ id }: HandRef): Promise<void> {
+  const status = await readFile(join(folderOf(id), 'status'), 'utf8');
+  const lives = [...status.matchAll(/"child-pid": *(\d+)/g)];
+  process.kill(Number(lives.at(-1)?.[1]), 'SIGKILL');
+}
+
 afterAll(() => rm(temporary, { recursive: true, force: true }));
 
 describe.skipIf(problem !== undefined)('bubblewrap hands', () => {
   testHands(async () => ({
     recipe: { kind: 'bubblewrap', dataDir },
-    kill: async ({ id }) => {
-      const status = await readFile(join(folderOf(id), 'status'), 'utf8');
-      const lives = [...status.matchAll(/"child-pid": *(\d+)/g)];
-      process.kill(Number(lives.at(-1)?.[1]), 'SIGKILL');
+    kill,
+    presentLife: ({ id }) => {
+      const generation = fromId(join(dataDir, 'hands'), id);
+      if (generation === undefined) throw new Error(`no such hand: ${id}`);
+      return presentLife(generation);
     },
+    quietMs: 200,
     processes: async ({ id }) => (await processesOf(folderOf(id))).concat(await processesOf(id)),
   }));
 
@@ -85,6 +94,22 @@ describe.skipIf(problem !== undefined)('bubblewrap hands', () => {
     const later = createBubblewrapHands({ dataDir, nodePath: process.execPath });
     expect(text(await bash(later, hand, 'pwd'))).toBe('/tmp');
     expect(await later.provision('noted', { network: 'none' }, never)).toEqual(hand);
+    await hands.release(hand);
+  });
+
+  it('are known as suspended by notes of all their lives, also one that an earlier version made', async () => {
+    const hands = createBubblewrapHands({ dataDir, nodePath: process.execPath });
+    const hand = await hands.provision('old', { network: 'none' }, never);
+    await bash(hands, hand, 'echo kept > f');
+    const note = join(folderOf(hand.id), 'suspended');
+    await writeFile(note, '1');
+    await kill(hand);
+    for (let life = 2; life < 4; life += 1) {
+      expect(text(await bash(hands, hand, 'cat f'))).toBe('kept');
+      expect(await hands.suspendIdle(hand, { quietMs: 0, signal: never.signal })).toBe(true);
+    }
+    // Whoever looked in an earlier life and reads the note only now must not take the hand for dead.
+    expect(new Set((await readFile(note, 'utf8')).match(/\d+/g))).toEqual(new Set(['1', '2', '3']));
     await hands.release(hand);
   });
 

@@ -1,10 +1,15 @@
 /** What every kind of hands must do, as a suite over a way to make them. */
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { HandGoneError, type HandRef, type ToolOutcome } from '../../src/hands.ts';
+import { createConnection } from '../../src/hands/connection.ts';
+import { suspendIfIdle, type PresentLife } from '../../src/hands/idle.ts';
 import { reapHands, type ListableHands } from '../../src/hands/reap.ts';
-import { fromRecipe, type Recipe, type Task } from './caller.ts';
+import { fromRecipe, suspendOverAndOver, type Recipe, type Task } from './caller.ts';
 import { bash, call, freshId, never, run, startCaller, text, until, untilFile } from './support.ts';
 
 /** A kind of hands under test. */
@@ -12,12 +17,18 @@ export interface HandsUnderTest {
   readonly recipe: Recipe;
   /** Ends a hand as a power failure would: everything in it at once, from outside. */
   readonly kill: (hand: HandRef) => Promise<void>;
+  /** How the kind itself gets at the present life of a hand, to be disturbed while it is being suspended. */
+  readonly presentLife: (hand: HandRef) => PresentLife;
+  /** How long a hand of this kind must be quiet in a storm: longer than it takes from its start to a first call. */
+  readonly quietMs: number;
   /** What the host knows to run for a hand. */
   readonly processes: (hand: HandRef) => Promise<readonly string[]>;
 }
 
 /** A death must be noticed in less than this, which is less than any timeout that would notice it by itself. */
 const PROMPTLY_MS = 5_000;
+/** Of calls in a storm of suspensions. */
+const ROUNDS = 10;
 
 /** Declares the suite. */
 export function testHands(setUp: () => Promise<HandsUnderTest>): void {
@@ -571,6 +582,180 @@ export function testHands(setUp: () => Promise<HandsUnderTest>): void {
       expect(keys).not.toContain('reaped');
     });
   });
+
+  describe('an idle hand', () => {
+    const suspendIdle = (made: HandRef, quietMs = 0): Promise<boolean> =>
+      hands.suspendIdle(made, { quietMs, signal: AbortSignal.timeout(20_000) });
+    const isRunning = async (made: HandRef): Promise<boolean> =>
+      (await hands.listRunning()).some(({ hand: { id } }) => id === made.id);
+    const end = async (child: ChildProcess): Promise<void> => {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      const ended = once(child, 'close');
+      child.kill('SIGKILL');
+      await ended;
+    };
+
+    it('is suspended with all that runs in it, and the next call finds its files', async () => {
+      const made = await provision('idler');
+      await bash(hands, made, 'mkdir deep && cd deep && echo kept > f; sleep 300 & setsid sleep 300 &');
+      expect(await isRunning(made)).toBe(true);
+      expect(await suspendIdle(made)).toBe(true);
+      expect(await kind.processes(made)).toEqual([]);
+      expect(await isRunning(made)).toBe(false);
+      expect((await hands.list()).filter(({ key }) => key === 'idler')).toHaveLength(1);
+      expect(text(await bash(hands, made, 'pwd; cat deep/f'))).toBe('/workspace\nkept');
+      expect(await isRunning(made)).toBe(true);
+    });
+
+    it('is suspended time after time, and is the same when it is provisioned again', async () => {
+      const made = await provision('napper');
+      for (const round of ['x', 'xx', 'xxx']) {
+        await bash(hands, made, 'printf x >> f');
+        expect(await suspendIdle(made)).toBe(true);
+        expect(await provision('napper')).toEqual(made);
+        expect(text(await bash(hands, made, 'cat f'))).toBe(round);
+      }
+    });
+
+    it('is not started to be suspended, nor is one that is gone', async () => {
+      const made = await provision('asleep');
+      expect(await suspendIdle(made)).toBe(true);
+      expect(await suspendIdle(made)).toBe(false);
+      expect(await kind.processes(made)).toEqual([]);
+      await hands.release(made);
+      expect(await suspendIdle(made)).toBe(false);
+      expect(await suspendIdle({ ...made, kind: 'other' })).toBe(false);
+    });
+
+    it('is not one in which a call is under way: that one ends as if nobody had asked', async () => {
+      const made = await provision('busy');
+      const pending = bash(hands, made, 'cd /tmp; touch f; until [ -e go ]; do sleep 0.02; done; echo went');
+      await untilFile(hands, made, '/tmp/f');
+      for (let round = 0; round < 3; round += 1) expect(await suspendIdle(made)).toBe(false);
+      await run(hands, made, 'write', { file_path: '/tmp/go', content: '' });
+      expect(await pending).toEqual({ content: [{ type: 'text', text: 'went' }], isError: false });
+      expect(text(await bash(hands, made, 'pwd'))).toBe('/tmp');
+    });
+
+    it('is not one that had a call lately, or has only just been started', async () => {
+      const made = await provision('lately');
+      await bash(hands, made, 'cd /tmp');
+      expect(await suspendIdle(made, 3_600_000)).toBe(false);
+      expect(text(await bash(hands, made, 'pwd'))).toBe('/tmp');
+    });
+
+    it('goes on at once when whoever is about to suspend it dies', async () => {
+      const made = await provision('spared');
+      await bash(hands, made, 'cd /tmp');
+      const holder = startCaller(kind.recipe, { do: 'hold', hand: made });
+      const lines = linesOf(holder);
+      await until('the hold', async () => lines().length > 0);
+      expect(lines()).toEqual(['"held"']);
+      expect(await suspendIdle(made)).toBe(false);
+      const held = bash(hands, made, 'pwd');
+      await end(holder);
+      expect(text(await held)).toBe('/tmp');
+    });
+
+    it('goes on by itself when whoever is about to suspend it takes too long, and is not ended by it then', async () => {
+      const made = await provision('forgotten');
+      await bash(hands, made, 'cd /tmp');
+      const connection = await createConnection(await openLine(kind.presentLife(made)));
+      expect(await connection.hold(0)).toBe(true);
+      expect(text(await bash(hands, made, 'pwd'))).toBe('/tmp');
+      expect(await connection.end()).toBe(false);
+      expect(text(await bash(hands, made, 'pwd'))).toBe('/tmp');
+      connection.close();
+    });
+
+    it('carries out a call once, afterwards, that comes while it is being suspended', async () => {
+      const made = await provision('awaited');
+      const life = kind.presentLife(made);
+      await bash(hands, made, 'echo kept > f');
+      for (let round = 1; round <= 3; round += 1) {
+        const calls: Promise<ToolOutcome>[] = [];
+        const note = async (): Promise<string | undefined> => {
+          const input = { command: `pwd; cat f; echo ${round} >> log; wc -l < log` };
+          const one = { id: freshId(), name: 'bash', input };
+          calls.push(hands.execute(made, one, never), hands.execute(made, one, never));
+          // A runner that has greeted another line by then has most likely got them. What follows holds anyhow.
+          (await createConnection(await openLine(life))).close();
+          return life.note();
+        };
+        expect(await suspendIfIdle({ ...life, note }, { quietMs: 0, signal: never.signal })).toBe(true);
+        const outcome = { content: [{ type: 'text', text: `/workspace\nkept\n${round}` }], isError: false };
+        expect(await Promise.all(calls)).toEqual([outcome, outcome]);
+        await bash(hands, made, 'cd /tmp');
+      }
+    });
+
+    it('may be released, suspended and provisioned at once', async () => {
+      for (let round = 0; round < 5; round += 1) {
+        const made = await provision('contended');
+        await bash(hands, made, `echo ${round} > f`);
+        const [again] = await Promise.all([provision('contended'), suspendIdle(made), suspendIdle(made)]);
+        expect(again).toEqual(made);
+        expect(text(await bash(hands, made, 'cat f'))).toBe(String(round));
+        await Promise.all([suspendIdle(made), hands.release(made), suspendIdle(made)]);
+        expect((await hands.list()).filter(({ key }) => key === 'contended')).toEqual([]);
+      }
+    });
+
+    it('loses no call, runs none twice and fails none, however many come while it is being suspended', async () => {
+      const { quietMs } = kind;
+      const made = await provision('stormy');
+      const workers = [hands, fromRecipe(kind.recipe), fromRecipe(kind.recipe)];
+      const other = startCaller(kind.recipe, { do: 'suspend', hand: made, quietMs });
+      const [heard, ids] = [linesOf(other), [] as string[]];
+      let [suspensions, isOver] = [0, false];
+      const life = kind.presentLife(made);
+      const slowly: PresentLife = { ...life, note: () => sleep(20).then(life.note) };
+      const suspending = suspendOverAndOver(() => suspendIfIdle(slowly, { quietMs, signal: never.signal }), {
+        isOver: () => isOver,
+        onSuspended: () => void (suspensions += 1),
+      });
+      const callLate = async (worker: ListableHands, id: string, afterMs: number): Promise<ToolOutcome> => {
+        ids.push(id);
+        await sleep(afterMs);
+        const input = { command: `echo ${id} >> log; echo ${id}` };
+        return worker.execute(made, { id, name: 'bash', input }, never);
+      };
+      try {
+        for (let round = 0; round < ROUNDS; round += 1) {
+          const before = suspensions + heard().length;
+          const isAfter = round % 2 === 1;
+          if (isAfter) await until('a suspension', async () => suspensions + heard().length > before);
+          // In the other rounds from a little before a suspension may come to when it is over.
+          const beginMs = isAfter ? 0 : quietMs + (round - 2) * 10;
+          const burst = Array.from({ length: 9 }, (_, at) =>
+            callLate(workers[at % 3] ?? hands, `r${round}c${at}`, beginMs + at * 15),
+          );
+          expect((await Promise.all(burst)).map((outcome) => [outcome.isError, text(outcome)])).toEqual(
+            ids.slice(-burst.length).map((id) => [false, id]),
+          );
+        }
+        expect(other.exitCode).toBeNull();
+      } finally {
+        isOver = true;
+        await Promise.all([suspending, end(other)]);
+      }
+      expect(text(await bash(hands, made, 'sort log'))).toBe(ids.toSorted().join('\n'));
+      expect((await hands.list()).filter(({ key }) => key === 'stormy')).toHaveLength(1);
+    });
+  });
+}
+
+async function openLine(life: PresentLife): Promise<Duplex> {
+  const stream = await life.open();
+  if (stream === undefined) throw new Error('the hand does not run');
+  return stream;
+}
+
+/** Collects what a process says. */
+function linesOf(child: ChildProcess): () => string[] {
+  let output = '';
+  child.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString('utf8')));
+  return () => output.split('\n').slice(0, -1);
 }
 
 /** The command lines of all processes but the one that lists them. */

@@ -8,6 +8,7 @@ import { readToolPlaces } from '../../src/config.ts';
 import { HandGoneError } from '../../src/hands.ts';
 import { createDockerHands } from '../../src/hands/docker.ts';
 import { ensureSandboxImage } from '../../src/hands/docker/image.ts';
+import { presentLife } from '../../src/hands/docker/suspension.ts';
 import { testHands } from './contract.ts';
 import { bash, never, run, text, untilFile } from './support.ts';
 
@@ -32,6 +33,8 @@ describe.skipIf(problem !== undefined)('docker hands', () => {
   testHands(async () => ({
     recipe: { kind: 'docker', image, owner },
     kill: async ({ id }) => docker.getContainer(id).kill(),
+    presentLife: ({ id }) => presentLife(docker, id, never.signal),
+    quietMs: 1_500,
     processes: async ({ id }) => {
       const { State } = await docker.getContainer(id).inspect();
       return State.Running ? [String(State.Pid)] : [];

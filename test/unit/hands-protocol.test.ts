@@ -6,6 +6,7 @@ import {
   parseRequest,
   toLine,
   type Reply,
+  type Request,
 } from '../../src/hands/runner/protocol.ts';
 
 describe('createLineSplitter', () => {
@@ -50,6 +51,9 @@ describe('parseReply', () => {
   it('reads what toLine writes', () => {
     const replies: Reply[] = [
       { type: 'hello', protocol: 1 },
+      { type: 'hello', protocol: 1, holds: true },
+      { type: 'held', seq: 3 },
+      { type: 'busy', seq: 4 },
       { type: 'done', seq: 1 },
       { type: 'outcome', seq: 2, outcome },
     ];
@@ -77,6 +81,19 @@ describe('parseRequest', () => {
     const call = { id: 'a', name: 'bash', input: { command: 'x' } };
     const line = JSON.stringify({ type: 'execute', seq: 1, call: { ...call, extra: 1 } });
     expect(parseRequest(line)).toEqual({ type: 'execute', seq: 1, call });
+  });
+
+  it.each<Request>([
+    { type: 'ping', seq: 1 },
+    { type: 'abort', seq: 2, id: 'a' },
+    { type: 'hold', seq: 3, quietMs: 900_000 },
+    { type: 'end', seq: 4 },
+  ])('reads what toLine writes: %j', (request) => {
+    expect(parseRequest(toLine(request).trim())).toEqual(request);
+  });
+
+  it('refuses a hold that does not say how long it was quiet', () => {
+    expect(parseRequest('{"type":"hold","seq":1}')).toBeUndefined();
   });
 
   it('refuses a call without an id', () => {

@@ -2,7 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,8 +11,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ToolCall, ToolOutcome } from '../../src/hands.ts';
+import { createConnection } from '../../src/hands/connection.ts';
 import { createLink, type Link } from '../../src/hands/link.ts';
 import { findPayload } from '../../src/hands/payload.ts';
+import { ENDED_ON_REQUEST } from '../../src/hands/runner/places.ts';
 
 const RUNNER = fileURLToPath(new URL('../../src/hands/runner.ts', import.meta.url));
 const never = { signal: new AbortController().signal };
@@ -36,12 +38,6 @@ async function start(): Promise<void> {
     env: { PATH: process.env['PATH'] },
     stdio: 'inherit',
   });
-  const socketPath = join(folder, 'state', 'runner.sock');
-  const open = async (): Promise<Duplex> => {
-    const socket = connect(socketPath);
-    await once(socket, 'connect');
-    return socket;
-  };
   await until(() =>
     open().then(
       (socket) => Boolean(socket.destroy()),
@@ -50,8 +46,15 @@ async function start(): Promise<void> {
   );
   link = createLink({
     open,
-    findCauseOfDeath: async () => (runner.signalCode === null ? undefined : 'The runner was killed.'),
+    findCauseOfDeath: async () =>
+      runner.signalCode === null && runner.exitCode === null ? undefined : 'The runner was killed.',
   });
+}
+
+async function open(): Promise<Duplex> {
+  const socket = connect(join(folder, 'state', 'runner.sock'));
+  await once(socket, 'connect');
+  return socket;
 }
 
 async function kill(): Promise<void> {
@@ -159,6 +162,50 @@ describe('the runner', () => {
     const ended = once(runner, 'exit');
     await rm(join(folder, 'state', 'runner.sock'));
     expect(await ended).toEqual([0, null]);
+  });
+
+  it('holds calls back for whoever is about to end it, and ends without having begun them', async () => {
+    const ended = once(runner, 'exit');
+    const other = await createConnection(await open());
+    expect(await other.hold(0)).toBe(true);
+    const held = link.execute(bash('touch ran', 'call_1'), never).catch((error: unknown) => error);
+    // Answered behind the call, on the same line.
+    await link.ready();
+    expect(await other.end()).toBe(true);
+    expect(await ended).toEqual([ENDED_ON_REQUEST, null]);
+    expect(await held).toBeInstanceOf(Error);
+    expect(await readdir(join(folder, 'state', 'journal'))).toEqual([]);
+    expect(existsSync(join(folder, 'work', 'ran'))).toBe(false);
+  });
+
+  it('goes on by itself when whoever held its calls is gone', async () => {
+    const other = await createConnection(await open());
+    expect(await other.hold(0)).toBe(true);
+    const held = link.execute(bash('echo went on', 'call_1'), never);
+    await link.ready();
+    other.close();
+    expect(text(await held)).toBe('went on');
+  });
+
+  it('does not end for somebody who does not hold its calls', async () => {
+    const [one, other] = [await createConnection(await open()), await createConnection(await open())];
+    expect(await one.end()).toBe(false);
+    expect(await other.hold(0)).toBe(true);
+    expect(await one.hold(0)).toBe(false);
+    expect(await one.end()).toBe(false);
+    one.close();
+    expect(await other.end()).toBe(true);
+  });
+
+  it('does not hold calls in the middle of one', async () => {
+    const pending = link.execute(bash('touch f; until [ -e go ]; do sleep 0.02; done', 'call_1'), never);
+    await until(() => existsSync(join(folder, 'work', 'f')));
+    const other = await createConnection(await open());
+    expect(await other.hold(0)).toBe(false);
+    expect(await other.end()).toBe(false);
+    await writeFile(join(folder, 'work', 'go'), '');
+    expect(await pending).toMatchObject({ isError: false });
+    other.close();
   });
 
   it('is reached through the relay', async () => {

@@ -9,11 +9,13 @@ import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createConnection } from '../connection.ts';
+import type { PresentLife } from '../idle.ts';
 import { toHostUid } from './command.ts';
 import type { Host } from './host.ts';
 import {
   endAll,
   inspect,
+  isOver,
   killAll,
   makeFolder,
   noteSuspension,
@@ -84,24 +86,30 @@ function isMissingFile(error: unknown): boolean {
 /** The generation that answers, if there is one. One that runs but stays silent is put out of its misery. */
 export async function findLiving(home: string): Promise<Generation | undefined> {
   for (const generation of await listGenerations(home)) {
-    const socket = await openSocket(generation.folder).catch(() => undefined);
+    const { folder, mark } = generation;
+    const found = await inspect(folder, mark);
+    const socket = await openSocket(folder).catch(() => undefined);
     if (socket === undefined) continue;
     try {
       (await createConnection(socket)).close();
       return generation;
     } catch {
-      await killAll(generation.folder, generation.mark);
+      // One that has just been suspended fails too, and may have been started again for somebody else.
+      if (found.kind === 'running') await killAll(folder, mark, found.life);
     }
   }
   return undefined;
 }
 
-/** Starts the suspended generation of a key again, if there is one. False when there is none. */
+/**
+ * Starts the suspended generation of a key again, if there is one. False when there is none, and none that runs
+ * without answering either: such a one is only just being started, or suspended.
+ */
 export async function resumeAny(making: () => Promise<Making>, home: string): Promise<boolean> {
   for (const generation of await listGenerations(home)) {
-    if ((await inspect(generation.folder, generation.mark)).kind !== 'suspended') continue;
-    await resume(await making(), generation);
-    return true;
+    const { kind } = await inspect(generation.folder, generation.mark);
+    if (kind === 'suspended') await resume(await making(), generation);
+    if (kind === 'suspended' || kind === 'running') return true;
   }
   return false;
 }
@@ -115,9 +123,9 @@ export async function reach(making: () => Promise<Making>, generation: Generatio
       return await openSocket(folder);
     } catch (error) {
       const { kind } = await inspect(folder, mark);
-      // What runs and does not listen has only just been started again: with its runner it would have ended.
-      const isStarting = kind === 'running' && (error as NodeJS.ErrnoException).code === 'ECONNREFUSED';
-      if ((kind !== 'suspended' && !isStarting) || performance.now() > deadlineMs) throw error;
+      // What runs and does not listen is only just being started again, or suspended: it would end with its runner.
+      const isChanging = kind === 'running' && (error as NodeJS.ErrnoException).code === 'ECONNREFUSED';
+      if ((kind !== 'suspended' && !isChanging) || performance.now() > deadlineMs) throw error;
       if (kind === 'suspended' && (await resume(await making(), generation))) continue;
     }
     await sleep(RESUME_PAUSE_MS);
@@ -130,6 +138,22 @@ export async function suspendAll(root: string, signal: AbortSignal): Promise<voi
   if (all.length === 0) return;
   await Promise.all(all.map(({ folder, mark }) => noteSuspension(folder, mark)));
   await endAll(new Set(all.map(({ mark }) => mark)), signal);
+}
+
+/** How `suspendIfIdle` gets at a generation. */
+export function presentLife({ folder, mark }: Generation): PresentLife {
+  return {
+    open: () => openSocket(folder).catch(() => undefined),
+    note: async () => (await noteSuspension(folder, mark))?.toString(),
+    isOver: (life) => isOver(folder, mark, Number(life)),
+  };
+}
+
+/** The generations that run, with their keys. */
+export async function listRunning(root: string): Promise<(Generation & { readonly key: string })[]> {
+  const all = await listAll(root);
+  const conditions = await Promise.all(all.map(({ folder, mark }) => inspect(folder, mark)));
+  return all.filter((_, at) => conditions[at]?.kind === 'running');
 }
 
 /** Ends a generation and removes what it held. */

@@ -2,13 +2,13 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:fs';
-import { chmod, chown, mkdir, open, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, chown, mkdir, open, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { kill } from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { SOCKET_NAME } from '../runner/places.ts';
+import { ENDED_ON_REQUEST, SOCKET_NAME } from '../runner/places.ts';
 import { SANDBOX_UID, toBwrapArgs, type SandboxOptions } from './command.ts';
 import { HOST_PATH, type Host } from './host.ts';
 
@@ -16,7 +16,7 @@ import { HOST_PATH, type Host } from './host.ts';
 const LOCK_IS_HELD = 75;
 /** Linux's O_PATH, which Node does not name. */
 const O_PATH = 0o10000000;
-/** The file that says of which life the end was a suspension. */
+/** The file that says of which lives the end was a suspension. */
 const SUSPENDED = 'suspended';
 const START_PATIENCE_MS = 30_000;
 const DEATH_PATIENCE_MS = 5_000;
@@ -88,6 +88,8 @@ export async function start(
     const end = await Promise.race([ended, answers(folder, stopAsking.signal)]);
     if (end === true) return true;
     if (end !== false && end.code === LOCK_IS_HELD) return false;
+    // It did start, and before we saw that, it was suspended again: another life may run by now.
+    if (end !== false && end.code === ENDED_ON_REQUEST) return true;
     await killAll(folder, options.mark);
     const reason = end !== false && end.code instanceof Error ? end.code.message : await readLog(folder);
     throw new Error(`the sandbox could not be started: ${reason}`);
@@ -118,6 +120,8 @@ export async function openSocket(folder: string): Promise<Socket> {
     if (!(await file.stat()).isSocket())
       throw new Error('what should be the socket of the runner is something else');
     const socket = connect(`/proc/self/fd/${file.fd}`);
+    // Whoever is given the socket listens a moment too late for a runner that ends just now.
+    socket.on('error', () => undefined);
     await once(socket, 'connect');
     return socket;
   } finally {
@@ -134,20 +138,35 @@ export async function inspect(folder: string, mark: string): Promise<Condition> 
   const code = /"exit-code": *(\d+)/.exec(latest)?.[1];
   const pid = Number(/^: *(\d+)/.exec(latest)?.[1] ?? Number.NaN);
   if (code === undefined && (await isMarked(pid, mark))) return { kind: 'running', pid, life };
-  const suspended = await readFile(join(folder, SUSPENDED), 'utf8').catch(() => undefined);
-  if (suspended === String(life)) return { kind: 'suspended' };
+  const suspended = await readFile(join(folder, SUSPENDED), 'utf8').catch(() => '');
+  if (suspended.split(/\s+/).includes(String(life))) return { kind: 'suspended' };
   return { kind: 'ended', code: code === undefined ? undefined : Number(code) };
 }
 
 /**
- * Notes that the present life of a sandbox is about to be ended on purpose. The note names that life, so it need not
- * be removed when the sandbox is started again. Should the end not follow, because whoever was about to bring it died,
- * then a later death of the same life counts as a suspension too: nothing is lost by that but a clearer message.
+ * Notes that the present life of a sandbox is about to be ended on purpose, and answers which one it is; undefined
+ * when none runs. The note names that life, so it is never taken back: whoever looked before the sandbox was started
+ * again still finds it. Should the end not follow, because whoever was about to bring it died, then a later death of
+ * the same life counts as a suspension too: nothing is lost by that but a clearer message.
  */
-export async function noteSuspension(folder: string, mark: string): Promise<void> {
+export async function noteSuspension(folder: string, mark: string): Promise<number | undefined> {
   const condition = await inspect(folder, mark);
-  if (condition.kind !== 'running') return;
-  await writeFile(join(folder, SUSPENDED), String(condition.life), { mode: 0o600, flush: true });
+  if (condition.kind !== 'running') return undefined;
+  try {
+    await appendFile(join(folder, SUSPENDED), `\n${condition.life}\n`, { mode: 0o600, flush: true });
+  } catch (error) {
+    // It is being released.
+    if ((await inspect(folder, mark)).kind === 'absent') return undefined;
+    throw error;
+  }
+  return condition.life;
+}
+
+/** Whether no process of a life is left, nor of what started it. */
+export async function isOver(folder: string, mark: string, life: number): Promise<boolean> {
+  const condition = await inspect(folder, mark);
+  if (condition.kind === 'running') return condition.life !== life;
+  return (await findMarked(new Set([mark]))).length === 0;
 }
 
 /**
@@ -165,12 +184,12 @@ export async function endAll(marks: ReadonlySet<string>, signal: AbortSignal): P
   }
 }
 
-/** Kills all processes of a sandbox and waits until they are gone. */
-export async function killAll(folder: string, mark: string): Promise<void> {
+/** Kills all processes of a sandbox and waits until they are gone. With `only`, not those of another life. */
+export async function killAll(folder: string, mark: string, only?: number): Promise<void> {
   const condition = await inspect(folder, mark);
-  if (condition.kind !== 'running') return;
+  if (condition.kind !== 'running' || condition.life !== (only ?? condition.life)) return;
   // Process 1 of its namespace: the kernel takes all the others with it.
-  kill(condition.pid, 'SIGKILL');
+  killQuietly(condition.pid);
   const deadlineMs = performance.now() + DEATH_PATIENCE_MS;
   while (await isMarked(condition.pid, mark)) {
     if (performance.now() > deadlineMs)

@@ -3,6 +3,7 @@
  * not belong to the connection that asked for it; it runs on when that breaks.
  */
 import type { ToolCall, ToolOutcome } from '../../hands.ts';
+import { createGate, type Hold } from './hold.ts';
 import type { Journal } from './journal.ts';
 
 /** Carries out one call. Never rejects: what goes wrong is an outcome. */
@@ -14,6 +15,12 @@ export interface Calls {
   execute(call: ToolCall): Promise<ToolOutcome>;
   /** Ends a running call and resolves when it is over. A call that does not run is left alone. */
   abort(id: string): Promise<void>;
+  /**
+   * Gives the word that no call begins: those that come meanwhile wait, and the journal does not know them. Undefined
+   * while that would disturb somebody: a call is under way or was less than `quietMs` ago (the start counts as one),
+   * another hold stands, or an outcome would be lost with this process.
+   */
+  hold(quietMs: number): Hold | undefined;
 }
 
 /** Binds a way to run tools to a journal. */
@@ -24,8 +31,11 @@ export function createCalls(journal: Journal, runTool: RunTool): Calls {
   >();
   // Outcomes that a full disk kept out of the journal: they live as long as the runner does.
   const unrecorded = new Map<string, ToolOutcome>();
+  const gate = createGate();
+  let quietSinceMs = performance.now();
 
   const run = async (call: ToolCall, signal: AbortSignal): Promise<ToolOutcome> => {
+    if (!(await gate.pass(signal))) return toFailure(`${call.name}: aborted before it began`);
     const known = unrecorded.get(call.id);
     if (known !== undefined) return known;
     const entry = await journal.read(call.id);
@@ -48,7 +58,10 @@ export function createCalls(journal: Journal, runTool: RunTool): Calls {
       const joined = running.get(call.id);
       if (joined !== undefined) return joined.outcome;
       const controller = new AbortController();
-      const outcome = run(call, controller.signal).finally(() => running.delete(call.id));
+      const outcome = run(call, controller.signal).finally(() => {
+        running.delete(call.id);
+        quietSinceMs = performance.now();
+      });
       running.set(call.id, { outcome, controller });
       return outcome;
     },
@@ -57,6 +70,10 @@ export function createCalls(journal: Journal, runTool: RunTool): Calls {
       if (call === undefined) return;
       call.controller.abort(new Error('aborted'));
       await call.outcome;
+    },
+    hold(quietMs) {
+      const isQuiet = running.size === 0 && performance.now() - quietSinceMs >= quietMs;
+      return isQuiet && unrecorded.size === 0 ? gate.hold() : undefined;
     },
   };
 }

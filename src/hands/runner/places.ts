@@ -1,4 +1,4 @@
-/** Where things are in a hand: agreed between the runner and those who start it. */
+/** What is agreed between the runner and those who start it, above all where things are in a hand. */
 
 /** The runner's own folder: socket, journal, output pipe. */
 export const STATE_FOLDER = '/run/drover';
@@ -17,3 +17,6 @@ export const RUNNER_COMMAND = [
 
 /** Where commands are looked for in a hand. */
 export const SEARCH_PATH = `/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:${INSTALL_FOLDER}/bin`;
+
+/** The exit code of a runner that was asked to end: its hand is suspended, and nothing is wrong. */
+export const ENDED_ON_REQUEST = 86;

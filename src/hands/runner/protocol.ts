@@ -11,11 +11,18 @@ export const PROTOCOL_VERSION = 1;
 export type Request =
   | { readonly type: 'execute'; readonly seq: number; readonly call: ToolCall }
   | { readonly type: 'abort'; readonly seq: number; readonly id: string }
-  | { readonly type: 'ping'; readonly seq: number };
+  | { readonly type: 'ping'; readonly seq: number }
+  /** Begin no call for a short time, if none was for `quietMs`: `held` or `busy`. Ends with the line it came over. */
+  | { readonly type: 'hold'; readonly seq: number; readonly quietMs: number }
+  /** End, if what was held over this line still is: the line ends then, else `busy`. */
+  | { readonly type: 'end'; readonly seq: number };
 
 /** Runner to worker. `hello` comes first and unasked; every other reply answers the request of its `seq`. */
 export type Reply =
-  | { readonly type: 'hello'; readonly protocol: number }
+  /** `holds`: it knows `hold` and `end`. A runner that does not drops the line on which they come. */
+  | { readonly type: 'hello'; readonly protocol: number; readonly holds?: true }
+  | { readonly type: 'held'; readonly seq: number }
+  | { readonly type: 'busy'; readonly seq: number }
   | { readonly type: 'outcome'; readonly seq: number; readonly outcome: ToolOutcome }
   | { readonly type: 'done'; readonly seq: number };
 
@@ -53,7 +60,9 @@ export function parseRequest(line: string): Request | undefined {
   const message = parseObject(line);
   if (message === undefined || typeof message['seq'] !== 'number') return undefined;
   const seq = message['seq'];
-  if (message['type'] === 'ping') return { type: 'ping', seq };
+  if (message['type'] === 'ping' || message['type'] === 'end') return { type: message['type'], seq };
+  if (message['type'] === 'hold' && typeof message['quietMs'] === 'number')
+    return { type: 'hold', seq, quietMs: message['quietMs'] };
   if (message['type'] === 'abort' && typeof message['id'] === 'string')
     return { type: 'abort', seq, id: message['id'] };
   const call = message['call'];
@@ -67,10 +76,11 @@ export function parseRequest(line: string): Request | undefined {
 export function parseReply(line: string): Reply | undefined {
   const message = parseObject(line);
   if (message === undefined) return undefined;
-  const { type, seq, protocol } = message;
-  if (type === 'hello') return typeof protocol === 'number' ? { type, protocol } : undefined;
+  const { type, seq, protocol, holds } = message;
+  if (type === 'hello' && typeof protocol === 'number')
+    return { type, protocol, ...(holds === true && { holds }) };
   if (typeof seq !== 'number') return undefined;
-  if (type === 'done') return { type, seq };
+  if (type === 'done' || type === 'held' || type === 'busy') return { type, seq };
   const outcome = toOutcome(message['outcome']);
   return type === 'outcome' && outcome !== undefined ? { type, seq, outcome } : undefined;
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { createCalls } from './calls.ts';
 import { createJournal } from './journal.ts';
-import { SOCKET_NAME } from './places.ts';
+import { ENDED_ON_REQUEST, SOCKET_NAME } from './places.ts';
 import { serveCalls } from './server.ts';
 import { createToolset } from './toolset.ts';
 
@@ -34,7 +34,10 @@ export async function serve(options: ServeOptions): Promise<void> {
     alone,
   });
   const calls = createCalls(await createJournal(join(state, 'journal')), runTool);
-  await serveCalls(join(state, SOCKET_NAME), calls, () => process.exit(0));
+  await serveCalls(join(state, SOCKET_NAME), calls, {
+    onUnreachable: () => process.exit(0),
+    onRequest: () => process.exit(ENDED_ON_REQUEST),
+  });
   // The codes by which a cause of death is told.
   process.once('SIGTERM', () => process.exit(143));
   process.once('SIGINT', () => process.exit(130));

@@ -4,6 +4,7 @@ import { chmod, rm } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { basename, dirname } from 'node:path';
 import type { Calls } from './calls.ts';
+import type { Hold } from './hold.ts';
 import {
   createLineSplitter,
   parseRequest,
@@ -16,16 +17,23 @@ import {
 /** The longest message taken from a worker: `write` carries whole files. */
 const MAX_REQUEST_BYTES = 256 * 1024 * 1024;
 
-/**
- * Listens on the socket; a socket left by a dead runner is replaced. `onUnreachable` is called when the socket has
- * been removed and nobody is connected any more: as when the worker's data folder was deleted under a living hand,
- * which no worker will ever find again.
- */
-export async function serveCalls(socketPath: string, calls: Calls, onUnreachable: () => void): Promise<void> {
+/** What ends the runner; both are to end the process without waiting for anything. */
+export interface Endings {
+  /**
+   * The socket has been removed and nobody is connected any more: as when the worker's data folder was deleted under
+   * a living hand, which no worker will ever find again.
+   */
+  onUnreachable(): void;
+  /** Somebody who holds the calls asks for it. */
+  onRequest(): void;
+}
+
+/** Listens on the socket; a socket left by a dead runner is replaced. */
+export async function serveCalls(socketPath: string, calls: Calls, endings: Endings): Promise<void> {
   await rm(socketPath, { force: true });
   const connected = new Set<Socket>();
   const endIfUnreachable = (): void => {
-    if (connected.size === 0 && !existsSync(socketPath)) onUnreachable();
+    if (connected.size === 0 && !existsSync(socketPath)) endings.onUnreachable();
   };
   const server = createServer((socket) => {
     connected.add(socket);
@@ -33,7 +41,7 @@ export async function serveCalls(socketPath: string, calls: Calls, onUnreachable
       connected.delete(socket);
       endIfUnreachable();
     });
-    serveConnection(socket, calls);
+    serveConnection(socket, calls, endings);
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -54,20 +62,21 @@ function watchFolder(folder: string, onChange: (name: string | null) => void): v
   }
 }
 
-function serveConnection(socket: Socket, calls: Calls): void {
+function serveConnection(socket: Socket, calls: Calls, endings: Endings): void {
   const split = createLineSplitter(MAX_REQUEST_BYTES);
+  const answer = createAnswers(socket, calls, endings);
   // A worker that goes away in mid-call is an everyday event; its calls run on without it.
   socket.on('error', () => socket.destroy());
   const send = (reply: Reply): void => {
     if (!socket.destroyed) socket.write(toLine(reply));
   };
-  send({ type: 'hello', protocol: PROTOCOL_VERSION });
+  send({ type: 'hello', protocol: PROTOCOL_VERSION, holds: true });
   socket.on('data', (chunk: Buffer) => {
     try {
       for (const line of split(chunk)) {
         const request = parseRequest(line);
         if (request === undefined) throw new Error('a message that is no request');
-        void answer(request, calls).then(send);
+        void answer(request).then(send);
       }
     } catch {
       socket.destroy();
@@ -75,9 +84,31 @@ function serveConnection(socket: Socket, calls: Calls): void {
   });
 }
 
-async function answer(request: Request, calls: Calls): Promise<Reply> {
-  const { seq } = request;
-  if (request.type === 'execute') return { type: 'outcome', seq, outcome: await calls.execute(request.call) };
-  if (request.type === 'abort') await calls.abort(request.id);
-  return { type: 'done', seq };
+/** Answers what comes over one line, and remembers what is held over it. */
+function createAnswers(socket: Socket, calls: Calls, endings: Endings): (request: Request) => Promise<Reply> {
+  let held: Hold | undefined;
+  // Whoever held the calls is gone: they go on.
+  socket.on('close', () => held?.drop());
+
+  return async (request) => {
+    const { seq } = request;
+    switch (request.type) {
+      case 'execute':
+        return { type: 'outcome', seq, outcome: await calls.execute(request.call) };
+      case 'abort':
+        await calls.abort(request.id);
+        return { type: 'done', seq };
+      case 'ping':
+        return { type: 'done', seq };
+      case 'hold': {
+        const hold = socket.destroyed ? undefined : calls.hold(request.quietMs);
+        held = hold ?? held;
+        return { type: hold === undefined ? 'busy' : 'held', seq };
+      }
+      case 'end':
+        // A call that has begun since the hold is not ended with the rest, however late this comes.
+        if (held?.stands() === true) endings.onRequest();
+        return { type: 'busy', seq };
+    }
+  };
 }
