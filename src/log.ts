@@ -298,3 +298,8 @@ export const NO_USAGE: SpanUsage = {
   cache_creation_input_tokens: 0,
   cache_read_input_tokens: 0,
 };
+
+/** How many tokens a prompt had, wherever they came from. */
+export function promptTokens(usage: SpanUsage): number {
+  return usage.input_tokens + usage.cache_creation_input_tokens + usage.cache_read_input_tokens;
+}

@@ -1,4 +1,6 @@
 /** How much of what a session has sent before it reads from the prompt cache. */
+import { promptTokens } from '../../src/log.ts';
+import type { SpanUsage } from '../../src/wire/event.ts';
 import {
   clientOf,
   figures,
@@ -11,13 +13,6 @@ import {
 } from './measure.ts';
 
 const TURNS = 100;
-
-/** What a request's usage says of its prompt. */
-interface Usage {
-  readonly input_tokens: number;
-  readonly cache_read_input_tokens: number;
-  readonly cache_creation_input_tokens: number;
-}
 
 /** `cache`. */
 export const cache: Scenario = {
@@ -34,7 +29,7 @@ export const cache: Scenario = {
           ['```drover', JSON.stringify(call), '{"say":"ok"}', '```'].join('\n'),
         );
       }
-      const usages: Usage[] = [];
+      const usages: SpanUsage[] = [];
       const ends = client.beta.sessions.events.list(session.id, { types: ['span.model_request_end'] });
       for await (const event of ends)
         if (event.type === 'span.model_request_end') usages.push(event.model_usage);
@@ -43,10 +38,8 @@ export const cache: Scenario = {
 };
 
 /** All of a prompt could have been cached that the request before it had sent already. */
-function toResult(usages: readonly Usage[]): Result {
-  const sizes = usages.map(
-    (usage) => usage.input_tokens + usage.cache_read_input_tokens + usage.cache_creation_input_tokens,
-  );
+function toResult(usages: readonly SpanUsage[]): Result {
+  const sizes = usages.map(promptTokens);
   const reads = usages.slice(1).map((usage) => usage.cache_read_input_tokens);
   const cacheable = sizes.slice(0, -1);
   return {

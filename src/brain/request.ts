@@ -7,7 +7,7 @@ import type {
   MessageCreateParamsStreaming,
 } from '@anthropic-ai/sdk/resources/beta/messages/messages';
 import type { Entry, SessionPolicy } from '../log.ts';
-import { EMPTY } from '../loop/state.ts';
+import { completePolicy } from '../loop/state.ts';
 import type { ModelConfig } from '../wire/agent-model.ts';
 import type { AgentSnapshot } from '../wire/event.ts';
 import { summaryMessage, toCompact } from './compaction.ts';
@@ -117,9 +117,7 @@ export function agentOf(entries: readonly Entry[]): AgentSnapshot {
 
 /** How the session is to be run, as the first entry says. */
 export function policyOf([first]: readonly Entry[]): SessionPolicy {
-  return first?.event.type === 'x.session_created'
-    ? { ...EMPTY.policy, ...first.event.policy }
-    : EMPTY.policy;
+  return completePolicy(first?.event.type === 'x.session_created' ? first.event.policy : undefined);
 }
 
 /**

@@ -1,7 +1,7 @@
 /** What model requests cost that end without saying so: cut off, interrupted, or lost with their worker. Pure. */
 import type { BetaRawMessageStreamEvent } from '@anthropic-ai/sdk/resources/beta/messages/messages';
-import type { Charge, Prices } from '../log.ts';
-import { costOf } from '../loop/cost.ts';
+import { NO_USAGE, type Charge, type Prices } from '../log.ts';
+import { totalCost } from '../loop/cost.ts';
 import type { SpanUsage } from '../wire/event.ts';
 
 const CHARS_PER_TOKEN = 4;
@@ -15,8 +15,12 @@ const LOST_OUTPUT_TOKENS = 4096;
 export function lostCharges(attempt: number, model: string, request: unknown): Charge[] {
   const lost = attempt - 1;
   if (lost === 0) return [];
-  const promptTokens = Math.ceil(JSON.stringify(request).length / CHARS_PER_TOKEN);
-  const usage = usageOf({ input_tokens: lost * promptTokens, output_tokens: lost * LOST_OUTPUT_TOKENS });
+  const estimated = Math.ceil(JSON.stringify(request).length / CHARS_PER_TOKEN);
+  const usage = {
+    ...NO_USAGE,
+    input_tokens: lost * estimated,
+    output_tokens: lost * LOST_OUTPUT_TOKENS,
+  };
   return [{ model, usage }];
 }
 
@@ -26,8 +30,7 @@ export function isAffordable(
   prices: Prices,
   leftMicrocents: number | null,
 ): boolean {
-  if (leftMicrocents === null) return true;
-  return charges.reduce((sum, charge) => sum + costOf(prices, charge), 0) < leftMicrocents;
+  return leftMicrocents === null || totalCost(prices, charges) < leftMicrocents;
 }
 
 /** Counts what an answer has cost while it comes. */
@@ -46,11 +49,12 @@ export function createMeter(model: string): Meter {
     add(event) {
       if (event.type === 'message_start') {
         const { input_tokens, cache_creation_input_tokens, cache_read_input_tokens } = event.message.usage;
-        usage = usageOf({
+        usage = {
+          ...NO_USAGE,
           input_tokens,
           cache_creation_input_tokens: cache_creation_input_tokens ?? 0,
           cache_read_input_tokens: cache_read_input_tokens ?? 0,
-        });
+        };
       } else if (event.type === 'content_block_delta') chars += lengthOf(event.delta);
       else if (event.type === 'message_delta') told = event.usage.output_tokens;
     },
@@ -67,14 +71,4 @@ function lengthOf(
   if (delta.type === 'text_delta') return delta.text.length;
   if (delta.type === 'thinking_delta') return delta.thinking.length;
   return delta.type === 'input_json_delta' ? delta.partial_json.length : 0;
-}
-
-function usageOf(some: Partial<SpanUsage>): SpanUsage {
-  return {
-    input_tokens: 0,
-    output_tokens: 0,
-    cache_creation_input_tokens: 0,
-    cache_read_input_tokens: 0,
-    ...some,
-  };
 }

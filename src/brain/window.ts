@@ -2,7 +2,7 @@
  * What of the log stands in the context window: a view, made anew for each request and always the same for the same
  * log. Pure. Nothing here changes the log; what is left out can be read back with the tool of `recall.ts`.
  */
-import type { Compaction, ContextPolicy, Entry } from '../log.ts';
+import { promptTokens, type Compaction, type ContextPolicy, type Entry } from '../log.ts';
 import { answeredBy, type Cleared } from './messages.ts';
 
 /** After a clearing, the window must grow by this part of the threshold before the next: each one costs the cache. */
@@ -50,7 +50,7 @@ function clearedOf(
   for (const entry of entries) {
     note(notes, entry);
     if (entry.event.type === 'span.model_request_start') consider();
-    const used = promptTokens(entry);
+    const used = answeredPrompt(entry);
     if (used === 0) continue;
     tokens = used;
     if (isFirstSince) threshold = Math.max(clearAtTokens, tokens + clearAtTokens * REGROWTH);
@@ -79,8 +79,7 @@ function note(notes: Map<string, string>, { event, position }: Entry): void {
 }
 
 /** How long the prompt of an answer was; 0 for everything else. */
-function promptTokens({ event, extra }: Entry): number {
+function answeredPrompt({ event, extra }: Entry): number {
   if (event.type !== 'span.model_request_end' || extra?.outcome?.stop === 'compacted') return 0;
-  const { input_tokens, cache_creation_input_tokens, cache_read_input_tokens } = event.model_usage;
-  return input_tokens + cache_creation_input_tokens + cache_read_input_tokens;
+  return promptTokens(event.model_usage);
 }

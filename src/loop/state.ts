@@ -8,6 +8,7 @@
  */
 import {
   isQueuedType,
+  promptTokens,
   REMEMBERED_IDS,
   type Draft,
   type Extra,
@@ -157,6 +158,11 @@ export const EMPTY: LoopState = {
   seen: [],
 };
 
+/** A policy with everything in it: logs from before a setting was there do without it. */
+export function completePolicy(policy: Partial<SessionPolicy> = {}): SessionPolicy {
+  return { ...EMPTY.policy, ...policy };
+}
+
 /** Folds drafts into the state. `nowMs`: the interpreter's clock, for the time spent running. */
 export function fold(state: LoopState, drafts: readonly Draft[], nowMs: number): LoopState {
   let next = { ...state, clockMs: Math.max(state.clockMs, nowMs) };
@@ -279,8 +285,7 @@ function foldHidden(state: LoopState, event: HiddenBody): LoopState {
         agentName: event.agent_name,
         model: event.model,
         threadId: event.thread_id,
-        // Logs from before a setting was there do without it.
-        policy: { ...EMPTY.policy, ...event.policy },
+        policy: completePolicy(event.policy),
         mcpServers: event.mcp_servers,
         budget: event.budget ?? null,
       };
@@ -417,7 +422,7 @@ function afterModel(state: LoopState, usage: SpanUsage, outcome: ModelOutcome | 
   const answered =
     stop === 'interrupted'
       ? healthy
-      : { ...healthy, contextTokens: windowOf(usage), mustCompact: false, trim: 0 };
+      : { ...healthy, contextTokens: promptTokens(usage) + usage.output_tokens, mustCompact: false, trim: 0 };
   if (state.calls.length > 0) return { ...answered, phase: { at: 'calls' } };
   if (stop === 'pause_turn') return { ...answered, phase: { at: 'again' } };
   const reason: StopReason = stop === 'refusal' ? { type: 'refusal' } : { type: 'end_turn' };
@@ -436,13 +441,4 @@ function afterTooLong(state: LoopState, { message }: ModelFailure): LoopState {
     mustCompact: true,
     trim: compacting ? state.trim + 1 : state.trim,
   };
-}
-
-function windowOf(usage: SpanUsage): number {
-  return (
-    usage.input_tokens +
-    usage.cache_creation_input_tokens +
-    usage.cache_read_input_tokens +
-    usage.output_tokens
-  );
 }

@@ -1,7 +1,7 @@
 /** What a session has used and spent, as the loop remembers it. Pure. */
-import type { Extra, Prices } from '../log.ts';
+import { NO_USAGE, type Extra, type Prices } from '../log.ts';
 import type { SessionUsage, SpanUsage } from '../wire/event.ts';
-import { costOf, limitOf, runtimeCost, toMoney } from './cost.ts';
+import { limitOf, runtimeCost, toMoney, totalCost } from './cost.ts';
 import type { LoopState } from './state.ts';
 
 /** Totals over the session. */
@@ -12,14 +12,7 @@ export interface Totals extends SpanUsage {
 }
 
 /** The totals of a session that has done nothing. */
-export const NOTHING_USED: Totals = {
-  input_tokens: 0,
-  output_tokens: 0,
-  cache_creation_input_tokens: 0,
-  cache_read_input_tokens: 0,
-  activeMs: 0,
-  spentMicrocents: 0,
-};
+export const NOTHING_USED: Totals = { ...NO_USAGE, activeMs: 0, spentMicrocents: 0 };
 
 /** Milliseconds during which the session was running. */
 export function activeMs({ totals, runningSinceMs }: LoopState, nowMs: number): number {
@@ -32,7 +25,7 @@ export function addUsage(
   usage: SpanUsage,
   { model, prices, charges = [] }: { model: string; prices: Prices; charges?: Extra['charges'] | undefined },
 ): Totals {
-  const spent = [{ model, usage }, ...charges].reduce((sum, charge) => sum + costOf(prices, charge), 0);
+  const spent = totalCost(prices, [{ model, usage }, ...charges]);
   return {
     ...totals,
     input_tokens: totals.input_tokens + usage.input_tokens,

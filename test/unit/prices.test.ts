@@ -1,14 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { NO_USAGE } from '../../src/log.ts';
 import { costOf, limitOf, runtimeCost, toMoney } from '../../src/loop/cost.ts';
 import { LIST_PRICES, pricesFor, readPriceTable } from '../../src/prices.ts';
-
-const NONE = {
-  input_tokens: 0,
-  output_tokens: 0,
-  cache_creation_input_tokens: 0,
-  cache_read_input_tokens: 0,
-};
 
 describe('the price table', () => {
   test.each([
@@ -93,7 +87,7 @@ describe('a cost', () => {
     fc.assert(
       fc.property(fc.nat(1e6), fc.nat(1e6), (less, more) => {
         const cost = (input_tokens: number) =>
-          costOf(prices, { model: 'claude-sonnet-5', usage: { ...NONE, input_tokens } });
+          costOf(prices, { model: 'claude-sonnet-5', usage: { ...NO_USAGE, input_tokens } });
         expect(cost(less + more)).toBe(cost(less) + cost(more));
       }),
     );

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { SUMMARY_REQUEST } from '../../src/brain/compaction.ts';
 import { RECALL_TOOL } from '../../src/brain/recall.ts';
 import { toPrompt, type Prompt } from '../../src/brain/request.ts';
-import type { CompactOrder, ContextPolicy, Draft, Entry } from '../../src/log.ts';
+import { NO_USAGE, type CompactOrder, type ContextPolicy, type Draft, type Entry } from '../../src/log.ts';
 import { checkAnswerable, checkPrompt } from '../../src/model/rules.ts';
 import { readMessagesRequest } from '../../src/model/shape.ts';
 import { AGENT, conversations, created, entriesOf, type Carrier } from '../support/conversation.ts';
@@ -138,7 +138,7 @@ function withCompaction(
   const end = {
     model_request_start_id: 'compact',
     is_error: false,
-    model_usage: { ...USAGE, input_tokens: 9999 },
+    model_usage: { ...NO_USAGE, input_tokens: 9999 },
   };
   const drafts: Draft[] = [
     { event: { id: 'compacted', type: 'agent.thread_context_compacted' }, extra: { compaction } },
@@ -149,13 +149,6 @@ function withCompaction(
   ];
   return { before, prompt, after: entriesOf([...head, { drafts, author: 'server' }, ...carriers.slice(at)]) };
 }
-
-const USAGE = {
-  input_tokens: 0,
-  output_tokens: 0,
-  cache_creation_input_tokens: 0,
-  cache_read_input_tokens: 0,
-};
 
 describe('a compaction', () => {
   test('asks with a request that the API takes, whatever is kept and trimmed', () => {
@@ -231,7 +224,7 @@ describe('a compaction', () => {
               type: 'span.model_request_end',
               model_request_start_id: `s${at}`,
               is_error: false,
-              model_usage: USAGE,
+              model_usage: NO_USAGE,
             },
             extra: { outcome: { stop: 'tool_use' } },
           },
@@ -314,7 +307,7 @@ describe('a compaction', () => {
               type: 'span.model_request_end',
               model_request_start_id: span,
               is_error: false,
-              model_usage: USAGE,
+              model_usage: NO_USAGE,
             },
             extra: { outcome: { stop: 'tool_use' } },
           },
@@ -369,7 +362,7 @@ test('the log is offered to read once something of it is left out, unless the ag
             type: 'span.model_request_end',
             model_request_start_id: 's',
             is_error: false,
-            model_usage: USAGE,
+            model_usage: NO_USAGE,
           },
           extra: { outcome: { stop: 'end_turn' } },
         },

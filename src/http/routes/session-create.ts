@@ -96,7 +96,7 @@ function networkOf({ config }: Environment): 'none' | 'open' {
 }
 
 /** Throws 400 when one of the models has no list price: a budget could not hold it back (wire-api 27.3). */
-export function checkBudgetable(models: readonly string[], prices: Prices): void {
+function checkBudgetable(models: readonly string[], prices: Prices): void {
   const unpriced = models.find((model) => prices.models[model] === undefined);
   if (unpriced === undefined) return;
   throw invalidRequest(`budget: model ${unpriced} has no list price, so its cost cannot be limited`, {
