@@ -34,7 +34,8 @@ export interface SessionDeps {
 export interface SessionAccess {
   /** The row that the path names; 404 when it is not there for this workspace. */
   readonly find: (c: Context<AppEnv>) => Promise<SessionRow>;
-  readonly exists: (workspaceId: string, id: string) => Promise<boolean>;
+  /** Whether a session that was found has been deleted since, or is being deleted. */
+  readonly isDeleted: (row: Pick<SessionRow, 'workspaceId' | 'id'>) => Promise<boolean>;
 }
 
 /** What the routes below a session are made of. */
@@ -42,15 +43,15 @@ export interface SessionRouteDeps extends SessionDeps, SessionAccess {}
 
 /** Makes the access; rows that are being created or deleted do not exist for clients. */
 export function createAccess(records: Records): SessionAccess {
-  const exists = async (workspaceId: string, id: string): Promise<boolean> =>
-    (await records.sessions.get({ workspaceId, id }))?.state === 'ready';
+  const isDeleted: SessionAccess['isDeleted'] = async ({ workspaceId, id }) =>
+    (await records.sessions.get({ workspaceId, id }))?.state !== 'ready';
   const find = async (c: Context<AppEnv>): Promise<SessionRow> => {
     const id = c.req.param('id') ?? '';
     const row = await records.sessions.get({ workspaceId: c.get('workspaceId'), id });
     if (row?.state !== 'ready') throw sessionNotFound(id);
     return row;
   };
-  return { find, exists };
+  return { find, isDeleted };
 }
 
 /** 404 for a session. */
@@ -64,13 +65,17 @@ export async function readView(
   id: string,
   freshness: 'now' | 'live' = 'now',
 ): Promise<SessionView> {
-  return sessions.getSession(id, freshness).catch((error: unknown) => {
+  return orApiError(id, sessions.getSession(id, freshness));
+}
+
+/** What the port answers about a session, or what its error means on the wire. */
+export async function orApiError<T>(id: string, answer: Promise<T>): Promise<T> {
+  return answer.catch((error: unknown) => {
     throw toApiError(error, id);
   });
 }
 
-/** What the port's errors mean on the wire. */
-export function toApiError(error: unknown, id: string): unknown {
+function toApiError(error: unknown, id: string): unknown {
   if (error instanceof SessionGoneError) return sessionNotFound(id);
   if (error instanceof SessionTerminatedError) return terminated(id);
   if (error instanceof SessionStoppedError) return new ApiError(500, 'api_error', error.message, FINAL);

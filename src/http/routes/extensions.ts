@@ -11,9 +11,9 @@ import { readBody } from '../body.ts';
 import { intParam, limitParam, listParam, readQuery, wordParam } from '../query.ts';
 import {
   createAccess,
+  orApiError,
   readView,
   terminated,
-  toApiError,
   type SessionAccess,
   type SessionDeps,
 } from '../session-access.ts';
@@ -60,9 +60,7 @@ function mountSlice(app: App, { sessions, find }: RouteDeps): void {
     if (to !== undefined && to > length) throw beyond('to', length);
     // One too many tells whether something follows. Hidden events are of no type that can be listed.
     const slice = { from, to: to ?? length, types, order, limit: limit + 1 };
-    const entries = await sessions.getEvents(id, slice).catch((error: unknown) => {
-      throw toApiError(error, id);
-    });
+    const entries = await orApiError(id, sessions.getEvents(id, slice));
     const page = entries.slice(0, limit);
     const last = entries.length > limit ? page.at(-1) : undefined;
     const next = last && (order === 'asc' ? last.position + 1 : last.position);
@@ -73,23 +71,21 @@ function mountSlice(app: App, { sessions, find }: RouteDeps): void {
 
 function mountResumableStream(app: App, deps: RouteDeps): void {
   app.get('/v1/x/sessions/:id/events/stream', async (c) => {
-    const { id } = await deps.find(c);
+    const row = await deps.find(c);
     const query = readQuery(c, streamQuery);
     const after = query.after ?? lastEventId(c);
     if (after !== undefined) {
-      const { length } = await readView(deps.sessions, id);
+      const { length } = await readView(deps.sessions, row.id);
       if (after >= length) throw beyond(query.after === undefined ? LAST_EVENT_ID : 'after', length);
     }
-    const isDeleted = async (): Promise<boolean> => !(await deps.exists(c.get('workspaceId'), id));
+    const isDeleted = (): Promise<boolean> => deps.isDeleted(row);
     const request = {
-      sessionId: id,
+      sessionId: row.id,
       deltas: query.event_deltas ?? [],
       resumable: true,
       from: after === undefined ? undefined : after + 1,
     };
-    return openStream({ ...deps, isDeleted }, request).catch((error: unknown) => {
-      throw toApiError(error, id);
-    });
+    return orApiError(row.id, openStream({ ...deps, isDeleted }, request));
   });
 }
 
@@ -106,9 +102,7 @@ function mountContext(app: App, { sessions, find, contextOf }: RouteDeps): void 
     const { length } = await readView(sessions, id);
     const { position = length } = query;
     if (position > length) throw beyond('position', length);
-    const entries = await sessions.getEvents(id, { to: position }).catch((error: unknown) => {
-      throw toApiError(error, id);
-    });
+    const entries = await orApiError(id, sessions.getEvents(id, { to: position }));
     return c.json({ position, request: contextOf(entries) ?? null });
   });
 }
@@ -120,9 +114,7 @@ function mountCompact(app: App, { sessions, find }: RouteDeps): void {
     if ((await readView(sessions, id)).terminatedAt !== null) throw terminated(id);
     const settings = keep_answers === undefined ? {} : { keep_answers };
     const event = { id: newId('sevt'), type: 'x.compaction_requested' as const, ...settings };
-    await sessions.emitEvent(id, [{ event }]).catch((error: unknown) => {
-      throw toApiError(error, id);
-    });
+    await orApiError(id, sessions.emitEvent(id, [{ event }]));
     return c.json({ id: event.id, type: 'compaction_requested' });
   });
 }

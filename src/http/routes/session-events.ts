@@ -11,7 +11,7 @@ import type { App } from '../app.ts';
 import { readBody } from '../body.ts';
 import { decodeCursor, encodeCursor } from '../paging.ts';
 import { limitParam, listParam, readQuery, textParam, timeParam, wordParam } from '../query.ts';
-import { readView, terminated, toApiError, type SessionRouteDeps } from '../session-access.ts';
+import { orApiError, readView, terminated, type SessionRouteDeps } from '../session-access.ts';
 import { parseEvents, toDrafts } from '../session-input.ts';
 import { openStream } from './session-stream.ts';
 
@@ -43,12 +43,7 @@ export function mountSessionEvents(app: App, deps: SessionRouteDeps): void {
     const drafts = toDrafts(events);
     // At the cap an interrupt has no effect and is not recorded (wire-api 27.3).
     const recorded = drafts.filter((draft) => view.loop.phase.at !== 'capped' || !isInterrupt(draft));
-    const entries =
-      recorded.length === 0
-        ? []
-        : await sessions.emitEvent(id, recorded).catch((error: unknown) => {
-            throw toApiError(error, id);
-          });
+    const entries = recorded.length === 0 ? [] : await orApiError(id, sessions.emitEvent(id, recorded));
     const data = drafts.flatMap((draft) => {
       if (!('event' in draft)) return [];
       const entry = entries.find(({ event }) => event.id === draft.event.id);
@@ -61,33 +56,28 @@ export function mountSessionEvents(app: App, deps: SessionRouteDeps): void {
     const { id } = await deps.find(c);
     const query = readQuery(c, listQuery);
     const identity = { list: `events:${id}`, order: query.order ?? ('asc' as const) };
-    const page = await sessions
-      .listEvents(id, {
-        order: identity.order,
-        limit: query.limit,
-        types: query.types,
-        createdAt: {
-          gt: query['created_at[gt]'],
-          gte: query['created_at[gte]'],
-          lt: query['created_at[lt]'],
-          lte: query['created_at[lte]'],
-        },
-        after: query.page === undefined ? undefined : toListKey(decodeCursor(query.page, identity)),
-      })
-      .catch((error: unknown) => {
-        throw toApiError(error, id);
-      });
+    const wanted = {
+      order: identity.order,
+      limit: query.limit,
+      types: query.types,
+      createdAt: {
+        gt: query['created_at[gt]'],
+        gte: query['created_at[gte]'],
+        lt: query['created_at[lt]'],
+        lte: query['created_at[lte]'],
+      },
+      after: query.page === undefined ? undefined : toListKey(decodeCursor(query.page, identity)),
+    };
+    const page = await orApiError(id, sessions.listEvents(id, wanted));
     const next = page.next && encodeCursor({ direction: 'next', key: fromListKey(page.next) }, identity);
     return c.json({ data: page.entries.map(toWire), next_page: next ?? null });
   });
 
   app.get('/v1/sessions/:id/events/stream', async (c) => {
-    const { id } = await deps.find(c);
+    const row = await deps.find(c);
     const { event_deltas: deltas = [] } = readQuery(c, streamQuery);
-    const isDeleted = async (): Promise<boolean> => !(await deps.exists(c.get('workspaceId'), id));
-    return openStream({ ...deps, isDeleted }, { sessionId: id, deltas }).catch((error: unknown) => {
-      throw toApiError(error, id);
-    });
+    const isDeleted = (): Promise<boolean> => deps.isDeleted(row);
+    return orApiError(row.id, openStream({ ...deps, isDeleted }, { sessionId: row.id, deltas }));
   });
 }
 

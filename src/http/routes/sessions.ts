@@ -34,8 +34,8 @@ import {
 import { resolveSession } from './session-create.ts';
 import {
   createAccess,
+  orApiError,
   readView,
-  toApiError,
   type SessionDeps,
   type SessionRouteDeps,
 } from '../session-access.ts';
@@ -86,11 +86,7 @@ function mountCreate(app: App, { records, sessions, now, settings }: SessionRout
     };
     // The row comes first and is shown last: whatever dies in between, a sweeper finishes or undoes it.
     await records.sessions.insert(row).catch(referenceGone);
-    try {
-      await sessions.create(row.id, { created, initial });
-    } catch (error) {
-      throw toApiError(error, row.id);
-    }
+    await orApiError(row.id, sessions.create(row.id, { created, initial }));
     await records.sessions.setState(row, 'ready', 'creating');
     const view = await readView(sessions, row.id);
     const session = toSession(row, view, Date.now());
@@ -190,7 +186,7 @@ function mountChanges(app: App, { records, sessions, now, find }: SessionRouteDe
     if (view.terminatedAt !== null || row.archivedAt !== null) {
       throw invalidRequest(`Session ${row.id} is archived and cannot be updated.`);
     }
-    if (changes) await emit(sessions, row.id, [updatedDraft(changes)]);
+    if (changes) await orApiError(row.id, sessions.emitEvent(row.id, [updatedDraft(changes)]));
     return c.json(toSession(row, await readView(sessions, row.id), Date.now()));
   });
 
@@ -200,10 +196,11 @@ function mountChanges(app: App, { records, sessions, now, find }: SessionRouteDe
     if (view.terminatedAt === null) {
       refuseWhileRunning(view, `Session ${row.id} cannot be archived`);
       const thread = { agent_name: view.loop.agentName, session_thread_id: view.loop.threadId };
-      await emit(sessions, row.id, [
+      const ending: Draft[] = [
         { event: { id: newId('sevt'), type: 'session.thread_status_terminated', ...thread } },
         { event: { id: newId('sevt'), type: 'session.status_terminated' } },
-      ]);
+      ];
+      await orApiError(row.id, sessions.emitEvent(row.id, ending));
     }
     const archivedAt = row.archivedAt ?? now();
     await records.sessions.setArchived(row, archivedAt);
@@ -281,10 +278,4 @@ function refuseWhileRunning(view: SessionView, what: string): void {
   throw invalidRequest(
     `${what} while its status is "${status}". Send user.interrupt to bring it to idle first.`,
   );
-}
-
-async function emit(sessions: Sessions, id: string, drafts: readonly Draft[]): Promise<void> {
-  await sessions.emitEvent(id, drafts).catch((error: unknown) => {
-    throw toApiError(error, id);
-  });
 }
