@@ -5,6 +5,7 @@
  */
 import Anthropic from '@anthropic-ai/sdk';
 import process from 'node:process';
+import { script } from '../src/model/directives.ts';
 import { startServer, type Server } from './server.ts';
 
 type StreamEvent = Anthropic.Beta.Sessions.BetaManagedAgentsStreamSessionEvents;
@@ -73,9 +74,7 @@ async function demo(server: Server): Promise<void> {
 
   say('\n2. It sends a message and streams the events.');
   const stream = await client.beta.sessions.events.stream(session.id);
-  const text = scripted
-    ? ['```drover', ...SCRIPT.map((line) => JSON.stringify(line)), '```'].join('\n')
-    : TASK;
+  const text = scripted ? script(...SCRIPT) : TASK;
   await client.beta.sessions.events.send(session.id, {
     events: [{ type: 'user.message', content: [{ type: 'text', text }] }],
   });

@@ -1,5 +1,6 @@
 /** How much of what a session has sent before it reads from the prompt cache. */
 import { promptTokens } from '../../src/log.ts';
+import { script } from '../../src/model/directives.ts';
 import type { SpanUsage } from '../../src/wire/event.ts';
 import {
   clientOf,
@@ -23,11 +24,7 @@ export const cache: Scenario = {
       const session = await client.beta.sessions.create(await makeAgent(client));
       for (let turn = 0; turn < TURNS; turn += 1) {
         const call = { call: 'bash', input: { command: `echo ${turn}` } };
-        await runTurn(
-          client,
-          session.id,
-          ['```drover', JSON.stringify(call), '{"say":"ok"}', '```'].join('\n'),
-        );
+        await runTurn(client, session.id, script(call, { say: 'ok' }));
       }
       const usages: SpanUsage[] = [];
       const ends = client.beta.sessions.events.list(session.id, { types: ['span.model_request_end'] });

@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { setTimeout as pause } from 'node:timers/promises';
+import { script } from '../../src/model/directives.ts';
 import { connectTemporal } from '../../src/temporal-server/connection.ts';
 import type { Server } from '../server.ts';
 import {
@@ -100,7 +101,7 @@ async function begin(
   const stream = await client.beta.sessions.events.stream(id);
   const { events } = client.beta.sessions;
   await events.send(id, {
-    events: [{ type: 'user.message', content: [{ type: 'text', text: script(steps) }] }],
+    events: [{ type: 'user.message', content: [{ type: 'text', text: script(...steps) }] }],
   });
   return async () => {
     await pause(SETTLED_MS + Math.random() * SPREAD_MS);
@@ -111,10 +112,6 @@ async function begin(
     stream.controller.abort();
     return { sentAtMs, idleMs };
   };
-}
-
-function script(steps: readonly object[]): string {
-  return ['```drover', ...steps.map((step) => JSON.stringify(step)), '```'].join('\n');
 }
 
 async function countModelRequests(server: Server, containing: string): Promise<number> {

@@ -1,4 +1,5 @@
 /** The benchmarks. Each starts what it needs, measures, and stops it again. */
+import { script } from '../../src/model/directives.ts';
 import { cache } from './cache.ts';
 import { interrupts } from './interrupts.ts';
 import {
@@ -84,8 +85,8 @@ const inFlight: Scenario = {
       const start = performance.now();
       const turns = await Promise.all(
         sessions.flatMap(async ({ id }) => {
-          const script = '```drover\n{"delayMs":1000}\n{"say":"done"}\n```';
-          return [await runTurn(client, id, script), await runTurn(client, id, script)];
+          const text = script({ delayMs: 1000 }, { say: 'done' });
+          return [await runTurn(client, id, text), await runTurn(client, id, text)];
         }),
       );
       return {
@@ -105,16 +106,12 @@ async function firstTexts(
     const made = await makeAgent(client);
     // The image is made once; the first hand waits for it.
     const first = await client.beta.sessions.create(made);
-    await runTurn(
-      client,
-      first.id,
-      '```drover\n{"call":"bash","input":{"command":"true"}}\n{"say":"ready"}\n```',
-    );
+    await runTurn(client, first.id, script({ call: 'bash', input: { command: 'true' } }, { say: 'ready' }));
     const one = async (): Promise<number> => {
       const start = performance.now();
       const session = await client.beta.sessions.create(made);
       const created = performance.now() - start;
-      const { firstTextMs } = await runTurn(client, session.id, '```drover\n{"say":"hello"}\n```');
+      const { firstTextMs } = await runTurn(client, session.id, script({ say: 'hello' }));
       await client.beta.sessions.archive(session.id);
       return created + firstTextMs;
     };

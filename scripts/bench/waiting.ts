@@ -2,6 +2,7 @@
 import type Anthropic from '@anthropic-ai/sdk';
 import { Client } from '@temporalio/client';
 import { setTimeout as pause } from 'node:timers/promises';
+import { script } from '../../src/model/directives.ts';
 import { connectTemporal } from '../../src/temporal-server/connection.ts';
 import type { Server } from '../server.ts';
 import {
@@ -27,7 +28,7 @@ const LOOKUP = {
   description: 'Looks something up.',
   input_schema: { type: 'object' },
 } as const;
-const SCRIPT = '```drover\n{"call":"lookup"}\n{"say":"found: {{result}}"}\n```';
+const SCRIPT = script({ call: 'lookup' }, { say: 'found: {{result}}' });
 
 /** `waiting`. */
 export const waiting: Scenario = {

@@ -175,7 +175,16 @@ export function scriptFrom(text: string, steps: number): string {
   const lines = readLines(text);
   const rest = group(lines.filter((line) => !isSetting(line))).slice(steps);
   const kept = [...lines.filter(isSetting), ...rest.flatMap((one) => one.lines)];
-  return kept.length === 0 ? '' : ['```drover', ...kept.map(({ text: line }) => line), '```'].join('\n');
+  return kept.length === 0 ? '' : block(kept.map(({ text: line }) => line));
+}
+
+/** Writes a script: a block with one directive a line, as `readSteps` and `readSettings` read it. */
+export function script(...lines: readonly object[]): string {
+  return block(lines.map((line) => JSON.stringify(line)));
+}
+
+function block(lines: readonly string[]): string {
+  return ['```drover', ...lines, '```'].join('\n');
 }
 
 interface Line {

@@ -2,7 +2,7 @@
 import type { BetaManagedAgentsEventParams as Params } from '@anthropic-ai/sdk/resources/beta/sessions/events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { INTERRUPTED } from '../../src/loop.ts';
-import { bash, listAll, toolResults } from '../support/crash-client.ts';
+import { bash, listAll, script, toolResults } from '../support/crash-client.ts';
 import { replayed } from '../support/crash-log.ts';
 import { cleanUp, makeDataDir, startCrashServer, type CrashServer } from '../support/crash-server.ts';
 import {
@@ -64,7 +64,7 @@ const KILLED: Readonly<Record<string, Scenario>> = {
     script: [{ say: 'first' }],
     answer: () => ({
       type: 'user.message',
-      content: [{ type: 'text', text: '```drover\n{"say":"second"}\n```' }],
+      content: [{ type: 'text', text: script({ say: 'second' }) }],
     }),
     events: [...RESUME, 'user.message', ...ANSWER, ...IDLE],
     says: 'second',

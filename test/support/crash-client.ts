@@ -32,6 +32,8 @@ export interface Watch {
   close(): void;
 }
 
+export { script } from '../../src/model/directives.ts';
+
 interface WaitOptions {
   readonly from?: number;
   readonly withinMs?: number;
@@ -41,11 +43,6 @@ interface WaitOptions {
 export type Line = Readonly<Record<string, unknown>>;
 
 const TURN_WITHIN_MS = 60_000;
-
-/** A user's message that tells the scripted model what to do. */
-export function script(...lines: readonly Line[]): string {
-  return ['```drover', ...lines.map((line) => JSON.stringify(line)), '```'].join('\n');
-}
 
 /** A bash call of the script. */
 export function bash(command: string): Line {

@@ -27,6 +27,8 @@ import { checkLog } from './invariants.ts';
 import { eventually } from './process.ts';
 import { portOf } from './server.ts';
 
+export { script } from '../../src/model/directives.ts';
+
 /** What a stream gives. */
 export type StreamEvent = BetaManagedAgentsStreamSessionEvents;
 
@@ -86,11 +88,6 @@ export interface Testbed extends TestClient {
 export const TOOLSET = { type: 'agent_toolset_20260401' } as const;
 /** The model of test agents. It thinks when its script does. */
 export const MODEL = 'claude-sonnet-5';
-
-/** A message that tells the scripted model what to do, one step a line (src/model/directives.ts). */
-export function script(...lines: readonly Readonly<Record<string, unknown>>[]): string {
-  return ['```drover', ...lines.map((line) => JSON.stringify(line)), '```'].join('\n');
-}
 
 /**
  * Two lines to begin a script with whose next step will be interrupted: without an answer in between, the model

@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { InterruptedError, type Brain } from '../../src/brain.ts';
 import { createClaudeBrain } from '../../src/brain/claude.ts';
 import { NO_USAGE, type Draft, type Entry, type ModelOutcome } from '../../src/log.ts';
+import { script } from '../../src/model/directives.ts';
 import { serveModel, type ServedModel } from '../../src/model/serve.ts';
 import type { EventBody, Preview } from '../../src/wire/event.ts';
 import { AGENT, created, entriesOf, type Carrier } from '../support/conversation.ts';
@@ -28,11 +29,12 @@ afterAll(() => model.close());
 
 /** A message that tells the model what to do, so far as the log of a session that has just begun to think. */
 function scripted(...lines: object[]): Carrier[] {
-  const script = ['```drover', ...lines.map((line) => JSON.stringify(line)), '```'].join('\n');
   return [
     { drafts: [created(AGENT)], author: 'server' },
     {
-      drafts: [{ event: { id: 'm', type: 'user.message', content: [{ type: 'text', text: script }] } }],
+      drafts: [
+        { event: { id: 'm', type: 'user.message', content: [{ type: 'text', text: script(...lines) }] } },
+      ],
       author: 'client',
     },
     {

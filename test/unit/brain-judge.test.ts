@@ -9,6 +9,7 @@ import { InterruptedError, type Brain, type Thought } from '../../src/brain.ts';
 import { createClaudeBrain } from '../../src/brain/claude.ts';
 import { askJudge, JUDGE_TOOL, readRulings, toCase, type JudgedCall } from '../../src/brain/judge.ts';
 import { NO_USAGE, type Draft, type Entry, type SessionPolicy } from '../../src/log.ts';
+import { script } from '../../src/model/directives.ts';
 import { checkAnswerable, checkPrompt } from '../../src/model/rules.ts';
 import { serveModel, type ServedModel } from '../../src/model/serve.ts';
 import { readMessagesRequest } from '../../src/model/shape.ts';
@@ -296,11 +297,10 @@ describe('the brain', () => {
 
   function think(calls: readonly object[], options: Options = {}): Promise<readonly Draft[]> {
     const lines = options.lines ?? [{ say: 'I begin.' }, { calls }];
-    const script = ['```drover', ...lines.map((line) => JSON.stringify(line)), '```'].join('\n');
     return (options.by ?? brain).think({
       sessionId: 'sesn_1',
       spanId: 'span',
-      entries: logWith([script], AUTO, options.policy ?? {}),
+      entries: logWith([script(...lines)], AUTO, options.policy ?? {}),
       attempt: options.attempt ?? 1,
       leftMicrocents: options.leftMicrocents ?? null,
       newId: () => `sevt_${(ids += 1)}`,

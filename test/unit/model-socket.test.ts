@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
 import Anthropic, { APIConnectionError } from '@anthropic-ai/sdk';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { script } from '../../src/model/directives.ts';
 import { serveModel, type ServedModel } from '../../src/model/serve.ts';
 import { toBody } from '../../src/model/stream.ts';
 
@@ -16,22 +17,17 @@ async function setUp() {
   return { model, client: new Anthropic({ apiKey: 'unused', baseURL: model.url, maxRetries: 0 }) };
 }
 
-const script = (...lines: object[]) => ({
+const ask = (...lines: object[]) => ({
   model: 'claude-opus-5-5',
   max_tokens: 4096,
-  messages: [
-    {
-      role: 'user' as const,
-      content: ['```drover', ...lines.map((line) => JSON.stringify(line)), '```'].join('\n'),
-    },
-  ],
+  messages: [{ role: 'user' as const, content: script(...lines) }],
 });
 
 describe('over a socket', () => {
   it('a cut stream ends in the middle, after all that was said before', async () => {
     const { client } = await setUp();
     const heard: string[] = [];
-    const stream = client.messages.stream(script({ say: 'x'.repeat(240) }, { fail: 'cut', after: 4 }));
+    const stream = client.messages.stream(ask({ say: 'x'.repeat(240) }, { fail: 'cut', after: 4 }));
     stream.on('text', (text) => heard.push(text));
     await expect(stream.finalMessage()).rejects.toThrow(/terminated/);
     expect(heard.join('')).toBe('x'.repeat(96));
@@ -41,7 +37,7 @@ describe('over a socket', () => {
     const { model } = await setUp();
     const headers = { 'anthropic-version': '2026-10-21' };
     const request = httpRequest(`${model.url}/v1/messages`, { method: 'POST', headers });
-    request.end(JSON.stringify({ ...script({ say: 'hello' }, { fail: 'cut', after: 0 }), stream: true }));
+    request.end(JSON.stringify({ ...ask({ say: 'hello' }, { fail: 'cut', after: 0 }), stream: true }));
     const [response] = await once(request, 'response');
     let text = '';
     response.on('data', (chunk: Buffer) => (text += chunk.toString()));
@@ -52,7 +48,7 @@ describe('over a socket', () => {
 
   it('a dropped connection says nothing at all', async () => {
     const { client } = await setUp();
-    const params = script({ fail: 'drop', times: 2 }, { say: 'back' });
+    const params = ask({ fail: 'drop', times: 2 }, { say: 'back' });
     await expect(client.messages.create(params)).rejects.toBeInstanceOf(APIConnectionError);
     await expect(client.messages.stream(params).finalMessage()).rejects.toThrow(/Connection error/);
     await expect(client.messages.create(params)).resolves.toMatchObject({ content: [{ text: 'back' }] });
@@ -60,7 +56,7 @@ describe('over a socket', () => {
 
   it('words are sent as they are said, and a pause is a pause', async () => {
     const { client } = await setUp();
-    const stream = client.messages.stream(script({ say: 'first' }, { delayMs: 600_000 }, { say: 'never' }));
+    const stream = client.messages.stream(ask({ say: 'first' }, { delayMs: 600_000 }, { say: 'never' }));
     const text = await new Promise<string>((resolve) => void stream.on('text', resolve));
     expect(text).toBe('first');
     stream.abort();
@@ -70,7 +66,7 @@ describe('over a socket', () => {
   it('slow words come one by one', async () => {
     const { client } = await setUp();
     const heard: string[] = [];
-    const stream = client.messages.stream(script({ say: 'abcdef', chunkChars: 2, chunkDelayMs: 1 }));
+    const stream = client.messages.stream(ask({ say: 'abcdef', chunkChars: 2, chunkDelayMs: 1 }));
     stream.on('text', (text) => heard.push(text));
     await stream.done();
     expect(heard).toEqual(['ab', 'cd', 'ef']);
@@ -78,7 +74,7 @@ describe('over a socket', () => {
 
   it('closing ends what is under way', async () => {
     const { model, client } = await setUp();
-    const waiting = client.messages.create(script({ delayMs: 600_000 }, { say: 'never' }));
+    const waiting = client.messages.create(ask({ delayMs: 600_000 }, { say: 'never' }));
     const outcome = waiting.catch((error: Error) => error);
     await vi.waitFor(() => expect(model.requests.list()).toHaveLength(1));
     await model.close();

@@ -10,6 +10,7 @@ import type {
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createModelApp, type ModelOptions } from '../../src/model/app.ts';
+import { script } from '../../src/model/directives.ts';
 import { createRequestLog } from '../../src/model/request-log.ts';
 import { parseStream } from '../../src/model/recording.ts';
 import { isSignatureOf } from '../../src/model/signature.ts';
@@ -25,8 +26,8 @@ function setUp(options: ModelOptions = {}) {
   return { app, client };
 }
 
-function script(...lines: object[]): string {
-  return ['Please.', '```drover', ...lines.map((line) => JSON.stringify(line)), '```'].join('\n');
+function please(...lines: object[]): string {
+  return `Please.\n${script(...lines)}`;
 }
 
 function ask(content: MessageParam['content'], more: Partial<MessageCreateParamsNonStreaming> = {}) {
@@ -88,7 +89,7 @@ describe('answers', () => {
       },
       { say: 'All said: {{results}}; last: {{result}}; asked: {{message}}' },
     ];
-    const params = ask(script(...lines), { tools: [bash, read], thinking: { type: 'adaptive' } });
+    const params = ask(please(...lines), { tools: [bash, read], thinking: { type: 'adaptive' } });
     const { answers } = await runTurn(client, params);
     expect(answers.map(({ stop_reason }) => stop_reason)).toEqual(['tool_use', 'tool_use', 'end_turn']);
     expect(answers[0]?.content).toMatchObject([
@@ -105,7 +106,7 @@ describe('answers', () => {
   it('gives the same answer to the same question, streamed or not, in parallel or again', async () => {
     const { client } = setUp();
     const params = ask(
-      script({ think: 'Hm.' }, { say: 'Ünïcödé 🐂'.repeat(30) }, { call: 'bash', input: { a: [1] } }),
+      please({ think: 'Hm.' }, { say: 'Ünïcödé 🐂'.repeat(30) }, { call: 'bash', input: { a: [1] } }),
       {
         tools: [bash],
         thinking: { type: 'adaptive' },
@@ -122,7 +123,7 @@ describe('answers', () => {
 
   it('sends the events in the order of the real API', async () => {
     const { app } = setUp();
-    const body = ask(script({ think: 'a' }, { say: 'b' }, { call: 'bash' }), {
+    const body = ask(please({ think: 'a' }, { say: 'b' }, { call: 'bash' }), {
       tools: [bash],
       thinking: { type: 'adaptive' },
     });
@@ -157,7 +158,7 @@ describe('answers', () => {
   it('serves the beta client', async () => {
     const { client } = setUp();
     const stream = await client.beta.messages.create({
-      ...ask(script({ say: 'Hello there.' })),
+      ...ask(please({ say: 'Hello there.' })),
       betas: ['managed-agents-2026-04-01'],
       stream: true,
     });
@@ -174,7 +175,7 @@ describe('answers', () => {
 
   it('thinks only where the request lets it, and shows no thought that is to be omitted', async () => {
     const { client } = setUp();
-    const lines = script({ think: 'secret plan' }, { say: 'ok' });
+    const lines = please({ think: 'secret plan' }, { say: 'ok' });
     const off = await client.messages.create(ask(lines));
     expect(off.content.map(({ type }) => type)).toEqual(['text']);
     const omitted = await client.messages.create(
@@ -196,7 +197,7 @@ describe('answers', () => {
     const { client } = setUp();
     const { answers } = await runTurn(
       client,
-      ask(script({ call: 'bash' }, { call: 'bash' }, { say: 'done' }), {
+      ask(please({ call: 'bash' }, { call: 'bash' }, { say: 'done' }), {
         tools: [bash],
         thinking: { type: 'enabled', budget_tokens: 1024 },
       }),
@@ -206,7 +207,7 @@ describe('answers', () => {
 
   it('goes on with the script after a plain message, and echoes once the script is over', async () => {
     const { client } = setUp();
-    const params = ask(script({ say: 'one' }, { stop: 'end_turn' }, { say: 'two' }));
+    const params = ask(please({ say: 'one' }, { stop: 'end_turn' }, { say: 'two' }));
     const messages: MessageParam[] = [...params.messages];
     const said: string[] = [];
     for (const reply of ['go on', 'and now?', '']) {
@@ -221,16 +222,16 @@ describe('answers', () => {
     const { client } = setUp();
     const { answers } = await runTurn(
       client,
-      ask(script({ say: 'Calling.' }, { call: 'bash' }), { tools: [bash] }),
+      ask(please({ say: 'Calling.' }, { call: 'bash' }), { tools: [bash] }),
     );
     expect(answers.map(({ content }) => texts(content))).toEqual([['Calling.'], ['Calling.']]);
-    const silent = await runTurn(client, ask(script({ call: 'bash' }), { tools: [bash] }));
+    const silent = await runTurn(client, ask(please({ call: 'bash' }), { tools: [bash] }));
     expect(texts(silent.answers[1]!.content)).toEqual(['Done. The last tool said: ran bash']);
   });
 
   it('lets a paused turn be continued, but refuses any other prefill', async () => {
     const { client } = setUp();
-    const params = ask(script({ say: 'half' }, { stop: 'pause_turn' }, { say: 'rest' }));
+    const params = ask(please({ say: 'half' }, { stop: 'pause_turn' }, { say: 'rest' }));
     const first = await client.messages.create(params);
     expect(first.stop_reason).toBe('pause_turn');
     const continued = [...params.messages, { role: 'assistant' as const, content: first.content }];
@@ -247,7 +248,7 @@ describe('answers', () => {
   it('knows where it is in a paused turn whose parts were joined into one message', async () => {
     const { client } = setUp();
     const params = ask(
-      script(
+      please(
         { say: 'a' },
         { stop: 'pause_turn' },
         { say: 'b' },
@@ -270,7 +271,7 @@ describe('answers', () => {
 
   it('can refuse, with the details of the refusal', async () => {
     const { client } = setUp();
-    const lines = script({ say: 'I can' }, { stop: 'refusal', category: 'bio', explanation: 'No.' });
+    const lines = please({ say: 'I can' }, { stop: 'refusal', category: 'bio', explanation: 'No.' });
     const answer = await client.messages.stream(ask(lines)).finalMessage();
     expect(answer).toMatchObject({
       stop_reason: 'refusal',
@@ -280,20 +281,20 @@ describe('answers', () => {
 
   it('keeps to max_tokens, in the middle of a tool input if need be', async () => {
     const { client } = setUp();
-    const text = await client.messages.create(ask(script({ say: 'x'.repeat(100) }), { max_tokens: 5 }));
+    const text = await client.messages.create(ask(please({ say: 'x'.repeat(100) }), { max_tokens: 5 }));
     expect(text).toMatchObject({ stop_reason: 'max_tokens', usage: { output_tokens: 5 } });
     expect(texts(text.content)).toEqual(['x'.repeat(20)]);
-    const lines = script({ call: 'bash', input: { command: 'y'.repeat(100) } });
+    const lines = please({ call: 'bash', input: { command: 'y'.repeat(100) } });
     const tool = await client.messages.create(ask(lines, { max_tokens: 5, tools: [bash] }));
     expect(tool).toMatchObject({ stop_reason: 'max_tokens', content: [{ type: 'tool_use', input: {} }] });
-    const none = await client.messages.create(ask(script({ say: 'hi' }), { max_tokens: 0 }));
+    const none = await client.messages.create(ask(please({ say: 'hi' }), { max_tokens: 0 }));
     expect(none).toMatchObject({ stop_reason: 'max_tokens', content: [] });
   });
 
   it('stops at a stop sequence', async () => {
     const { client } = setUp();
     const answer = await client.messages.create(
-      ask(script({ say: 'one END two' }), { stop_sequences: ['END'] }),
+      ask(please({ say: 'one END two' }), { stop_sequences: ['END'] }),
     );
     expect(answer).toMatchObject({ stop_reason: 'stop_sequence', stop_sequence: 'END' });
     expect(texts(answer.content)).toEqual(['one ']);
@@ -304,7 +305,7 @@ describe('answers', () => {
     const plain = ask('Grade it.', { tools: [bash, read] });
     const forced = await client.messages.create({ ...plain, tool_choice: { type: 'tool', name: 'read' } });
     expect(forced.content.at(-1)).toMatchObject({ type: 'tool_use', name: 'read' });
-    const calls = script({ calls: [{ call: 'bash' }, { call: 'read' }] });
+    const calls = please({ calls: [{ call: 'bash' }, { call: 'read' }] });
     const single = await client.messages.create(
       ask(calls, { tools: [bash, read], tool_choice: { type: 'auto', disable_parallel_tool_use: true } }),
     );
@@ -317,7 +318,7 @@ describe('answers', () => {
 
   it('calls a tool that is not offered only where the script insists', async () => {
     const { client } = setUp();
-    const params = (line: object) => ask(script(line), { tools: [bash] });
+    const params = (line: object) => ask(please(line), { tools: [bash] });
     await expect(client.messages.create(params({ call: 'rm' }))).rejects.toThrow(
       /calls `rm`.*only offers bash/,
     );
@@ -370,7 +371,7 @@ describe('answers', () => {
       fc.asyncProperty(fc.array(line, { maxLength: 7 }), thinking, async (lines, thinking) => {
         // A recording thinks, or not, whatever the request asks for.
         fc.pre(thinking.type !== 'enabled' || !lines.some((one) => 'replay' in one));
-        let messages: MessageParam[] = [{ role: 'user', content: script(...lines) }];
+        let messages: MessageParam[] = [{ role: 'user', content: please(...lines) }];
         for (let turn = 0; turn < 3; turn++) {
           const run = await runTurn(client, { ...ask(''), messages, tools: [bash, read], thinking });
           messages = [...run.messages, { role: 'user', content: 'next' }];
@@ -398,7 +399,7 @@ describe('recordings', () => {
     ['refusal', 'refusal', [{ type: 'text', text: 'I can explain how' }]],
   ])('%s: is a stream as the client knows it', async (replay, stopReason, content) => {
     const { client } = setUp();
-    const params = ask(script({ replay }));
+    const params = ask(please({ replay }));
     const streamed = await client.messages.stream(params).finalMessage();
     const whole = await client.messages.create(params);
     expect(streamed.content).toEqual(whole.content);
@@ -411,19 +412,19 @@ describe('recordings', () => {
     const replay = { replay: 'thinking-two-tools' };
     const { answers } = await runTurn(
       client,
-      ask(script(replay, replay, { say: 'done' }), { tools: [bash, read] }),
+      ask(please(replay, replay, { say: 'done' }), { tools: [bash, read] }),
     );
     expect(answers).toHaveLength(3);
   });
 
   it('is refused where it does not exist', async () => {
     const { client } = setUp();
-    await expect(client.messages.create(ask(script({ replay: 'nope' })))).rejects.toThrow(
+    await expect(client.messages.create(ask(please({ replay: 'nope' })))).rejects.toThrow(
       /no recording named/,
     );
-    await expect(client.messages.create(ask(script({ replay: '../x' })))).rejects.toThrow(/line 1: replay/);
+    await expect(client.messages.create(ask(please({ replay: '../x' })))).rejects.toThrow(/line 1: replay/);
     const bare = setUp({ recordingsDir: undefined });
-    await expect(bare.client.messages.create(ask(script({ replay: 'text' })))).rejects.toThrow(
+    await expect(bare.client.messages.create(ask(please({ replay: 'text' })))).rejects.toThrow(
       /without recordings/,
     );
   });
@@ -442,7 +443,7 @@ describe('recordings', () => {
 describe('failures', () => {
   it('fails over HTTP in the envelope of the wire', async () => {
     const { client } = setUp();
-    const failure = client.messages.create(ask(script({ fail: 429, retryAfter: 1.5, shouldRetry: false })));
+    const failure = client.messages.create(ask(please({ fail: 429, retryAfter: 1.5, shouldRetry: false })));
     const error = await failure.catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(RateLimitError);
     const { headers, status, requestID, type } = error as InstanceType<typeof RateLimitError>;
@@ -459,12 +460,12 @@ describe('failures', () => {
     [529, 'overloaded_error'],
   ])('knows the kind of a %i', async (fail, type) => {
     const { client } = setUp();
-    await expect(client.messages.create(ask(script({ fail })))).rejects.toMatchObject({ status: fail, type });
+    await expect(client.messages.create(ask(please({ fail })))).rejects.toMatchObject({ status: fail, type });
   });
 
   it('fails as often as it is told and then answers, one kind of failure after the other', async () => {
     const { client } = setUp();
-    const params = ask(script({ fail: 529, times: 2 }, { fail: 500, times: 1 }, { say: 'at last' }));
+    const params = ask(please({ fail: 529, times: 2 }, { fail: 500, times: 1 }, { say: 'at last' }));
     const outcomes: unknown[] = [];
     for (let i = 0; i < 5; i++) {
       const outcome = await client.messages.create(params).catch((error: { status: number }) => error.status);
@@ -481,17 +482,17 @@ describe('failures', () => {
         (error: { status: number }) => error.status,
       );
     const line = { fail: 529, times: 1 };
-    expect(await status(ask(script(line, { say: 'a' })))).toBe(529);
-    expect(await status(ask(script(line, { say: 'b' })))).toBe(529);
-    const first = ask(script({ ...line, id: 'one' }, { say: 'c' }));
-    const second = ask(script({ ...line, id: 'two' }, { say: 'c' }));
+    expect(await status(ask(please(line, { say: 'a' })))).toBe(529);
+    expect(await status(ask(please(line, { say: 'b' })))).toBe(529);
+    const first = ask(please({ ...line, id: 'one' }, { say: 'c' }));
+    const second = ask(please({ ...line, id: 'two' }, { say: 'c' }));
     expect([await status(first), await status(second)]).toEqual([529, 529]);
     expect(await status({ ...first, system: 'other words, same id' })).toBe(200);
   });
 
   it('breaks into a stream with an error frame, after as many deltas as it is told', async () => {
     const { client } = setUp();
-    const params = ask(script({ say: 'x'.repeat(24 * 6) }, { fail: 'error', after: 2 }));
+    const params = ask(please({ say: 'x'.repeat(24 * 6) }, { fail: 'error', after: 2 }));
     const seen: string[] = [];
     const stream = client.messages.stream(params).on('text', (text) => seen.push(text));
     await expect(stream.finalMessage()).rejects.toMatchObject({ type: 'overloaded_error' });
@@ -502,7 +503,7 @@ describe('failures', () => {
   it('cuts a stream half way, without a word', async () => {
     const { client } = setUp();
     const seen: string[] = [];
-    const params = ask(script({ say: 'x'.repeat(24 * 6) }, { fail: 'cut' }));
+    const params = ask(please({ say: 'x'.repeat(24 * 6) }, { fail: 'cut' }));
     const stream = client.messages.stream(params).on('text', (text) => seen.push(text));
     await expect(stream.finalMessage()).rejects.toThrow(/terminated/);
     expect(seen.join('')).toBe('x'.repeat(24 * 3));

@@ -12,6 +12,7 @@ import Anthropic from '@anthropic-ai/sdk';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createLogger } from '../../src/log-line.ts';
 import { createModelApp } from '../../src/model/app.ts';
+import { script } from '../../src/model/directives.ts';
 import { serveModel } from '../../src/model/serve.ts';
 import { createProxyApp, type ProxyParts } from '../../src/proxy/app.ts';
 import { createTokens } from '../../src/proxy/token.ts';
@@ -69,12 +70,7 @@ const readText = async (reader: ReadableStreamDefaultReader<Uint8Array>) =>
 const say = (...lines: object[]) => ({
   model: 'claude-opus-5-5',
   max_tokens: 4096,
-  messages: [
-    {
-      role: 'user' as const,
-      content: ['```drover', ...lines.map((line) => JSON.stringify(line)), '```'].join('\n'),
-    },
-  ],
+  messages: [{ role: 'user' as const, content: script(...lines) }],
 });
 
 describe('forwarding', () => {
