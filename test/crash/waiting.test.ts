@@ -1,5 +1,4 @@
 /** The worker dies while sessions wait: a client sees nothing of it, and its answer leads to the normal end. */
-import type { BetaManagedAgentsEventParams as Params } from '@anthropic-ai/sdk/resources/beta/sessions/events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { INTERRUPTED } from '../../src/loop.ts';
 import { bash, listAll, script, toolResults } from '../support/crash-client.ts';
@@ -15,6 +14,7 @@ import {
   type Waiting,
 } from '../support/crash-waiting.ts';
 import { isAlive } from '../support/process.ts';
+import { message, resultOf, type Params } from '../support/turns.ts';
 
 const RESUME = ['session.status_running', 'session.thread_status_running'];
 const ANSWER = ['span.model_request_start', 'agent.message', 'span.model_request_end'];
@@ -25,17 +25,13 @@ const RETRY_AFTER_S = 20;
 const lookup = { call: 'lookup' };
 const TOLD = { say: 'told: {{results}}' };
 
-function resultOf(id = '', text = 'found'): Params {
-  return { type: 'user.custom_tool_result', custom_tool_use_id: id, content: [{ type: 'text', text }] };
-}
-
 function confirmationOf(id = '', result: 'allow' | 'deny'): Params {
   return { type: 'user.tool_confirmation', tool_use_id: id, result };
 }
 
 const CUSTOM: Scenario = {
   script: [lookup, TOLD],
-  answer: ([call]) => resultOf(call),
+  answer: ([call]) => resultOf(call, 'found'),
   events: ['user.custom_tool_result', ...RESUME, ...ANSWER, ...IDLE],
   says: 'told: found',
 };
@@ -62,10 +58,7 @@ const KILLED: Readonly<Record<string, Scenario>> = {
   },
   'for a message': {
     script: [{ say: 'first' }],
-    answer: () => ({
-      type: 'user.message',
-      content: [{ type: 'text', text: script({ say: 'second' }) }],
-    }),
+    answer: () => message(script({ say: 'second' })),
     events: [...RESUME, 'user.message', ...ANSWER, ...IDLE],
     says: 'second',
   },

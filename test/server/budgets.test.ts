@@ -7,6 +7,7 @@ import {
   message,
   modelRequests,
   only,
+  resultOf,
   script,
   textOf,
   typesOf,
@@ -148,11 +149,7 @@ describe('a budget', () => {
     await live.next('session.status_idle');
     const [use] = only(live.events, 'agent.custom_tool_use');
     expect(lastStop(live)).toEqual({ type: 'requires_action', event_ids: [use?.id] });
-    await live.send({
-      type: 'user.custom_tool_result',
-      custom_tool_use_id: use?.id ?? '',
-      content: [{ type: 'text', text: 'sunny' }],
-    });
+    await live.send(resultOf(use?.id, 'sunny'));
     await live.next('session.status_idle', 2);
     expect(lastStop(live)).toEqual({ type: 'budget_reached' });
     expect(await modelRequests(mark)).toHaveLength(1);

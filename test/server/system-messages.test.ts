@@ -3,7 +3,16 @@ import { BadRequestError } from '@anthropic-ai/sdk';
 import { expect, it } from 'vitest';
 import { unique } from '../support/client.ts';
 import { failureOf } from '../support/control-plane.ts';
-import { message, modelRequests, only, script, textOf, useTestbed, type Live } from '../support/turns.ts';
+import {
+  message,
+  modelRequests,
+  only,
+  resultOf,
+  script,
+  textOf,
+  useTestbed,
+  type Live,
+} from '../support/turns.ts';
 
 const bed = useTestbed();
 const LOOKUP = {
@@ -52,15 +61,10 @@ it('goes in behind the results that it accompanies, also when another call still
     script({ calls: [{ call: 'lookup' }, { call: 'lookup' }] }, { say: '{{results}}' }),
   );
   const [one, two] = only(turn, 'agent.custom_tool_use').map(({ id }) => id);
-  const result = (id: string | undefined, text: string) => ({
-    type: 'user.custom_tool_result' as const,
-    custom_tool_use_id: id ?? '',
-    content: [{ type: 'text' as const, text }],
-  });
-  await live.send(result(two, 'second'), system('Trust the second.'));
+  await live.send(resultOf(two, 'second'), system('Trust the second.'));
   const idle = await live.next('session.status_idle', 2);
   expect(idle.stop_reason).toEqual({ type: 'requires_action', event_ids: [one] });
-  await live.send(result(one, 'first'));
+  await live.send(resultOf(one, 'first'));
   await live.next('session.status_idle', 3);
   expect(textOf(only(live.events, 'agent.message').at(-1))).toBe('first\nsecond');
   const last = (await modelRequests(mark)).at(-1);

@@ -1,5 +1,4 @@
 /** Conformance checks 21 to 26: custom tools, confirmations, and what a waiting session takes. */
-import type { BetaManagedAgentsUserCustomToolResultEventParams } from '@anthropic-ai/sdk/resources/beta/sessions/events';
 import { describe, expect, it } from 'vitest';
 import { failureOf } from '../support/control-plane.ts';
 import { unique } from '../support/client.ts';
@@ -7,6 +6,7 @@ import {
   message,
   modelRequests,
   only,
+  resultOf,
   script,
   textOf,
   typesOf,
@@ -37,10 +37,6 @@ function ask(city: string) {
   return { call: 'get_weather', input: { city } };
 }
 
-function result(id: string, text: string): BetaManagedAgentsUserCustomToolResultEventParams {
-  return { type: 'user.custom_tool_result', custom_tool_use_id: id, content: [{ type: 'text', text }] };
-}
-
 describe('waiting for the client', () => {
   it('check 21: a custom tool is asked for, answered, and its result reaches the model', async () => {
     const { live, mark } = await liveWith(WEATHER);
@@ -63,7 +59,7 @@ describe('waiting for the client', () => {
     expect((await live.read()).status).toBe('idle');
 
     const from = live.events.length;
-    const [sent] = await live.send(result(use?.id ?? '', 'sunny'));
+    const [sent] = await live.send(resultOf(use?.id, 'sunny'));
     expect(sent?.processed_at).not.toBeNull();
     await live.next('session.status_idle', 2);
     expect(typesOf(live.events.slice(from))).toEqual([
@@ -94,10 +90,10 @@ describe('waiting for the client', () => {
       type: 'requires_action',
       event_ids: [paris, rome],
     });
-    await live.send(result(rome ?? '', 'rain'));
+    await live.send(resultOf(rome, 'rain'));
     const second = await live.next('session.status_idle', 2);
     expect(second.stop_reason).toEqual({ type: 'requires_action', event_ids: [paris] });
-    await live.send(result(paris ?? '', 'sun'));
+    await live.send(resultOf(paris, 'sun'));
     const third = await live.next('session.status_idle', 3);
     expect(third.stop_reason).toEqual({ type: 'end_turn' });
     expect(only(live.events, 'agent.message').map(textOf)).toEqual(['sun\nrain']);
@@ -115,7 +111,7 @@ describe('waiting for the client', () => {
         '`user.tool_confirmation`, `user.custom_tool_result`, `user.tool_result`, or `user.interrupt` may be sent',
     );
     expect(await live.list()).toEqual(before);
-    await live.send(result(id, 'snow'));
+    await live.send(resultOf(id, 'snow'));
     expect((await live.next('session.status_idle', 2)).stop_reason).toEqual({ type: 'end_turn' });
   });
 
@@ -123,9 +119,9 @@ describe('waiting for the client', () => {
     const { live, mark } = await liveWith(WEATHER);
     const turn = await live.turn(script(ask('Oslo'), { say: 'done: {{result}}' }));
     const id = only(turn, 'agent.custom_tool_use')[0]?.id ?? '';
-    await live.send(result(id, 'snow'));
+    await live.send(resultOf(id, 'snow'));
     await live.next('session.status_idle', 2);
-    const [again] = await live.send(result(id, 'hail'));
+    const [again] = await live.send(resultOf(id, 'hail'));
     expect(again?.type).toBe('user.custom_tool_result');
 
     const next = await live.turn(script({ say: 'still fine' }));
@@ -138,7 +134,7 @@ describe('waiting for the client', () => {
   it('an answer to a call that is not there is refused', async () => {
     const { live } = await liveWith(WEATHER);
     const unknown = 'sevt_01AAAAAAAAAAAAAAAAAAAAAA';
-    const error = await failureOf(live.send(result(unknown, 'x')));
+    const error = await failureOf(live.send(resultOf(unknown, 'x')));
     expect(error).toMatchObject({ status: 400, type: 'invalid_request_error' });
     expect(error.message).toContain(unknown);
   });

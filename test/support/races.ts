@@ -1,7 +1,7 @@
 /** Plans of races: which requests reach a waiting session at the same moment. A seed gives the same plans again. */
 import fc from 'fast-check';
 import { UNKNOWN } from './refusals.ts';
-import { message, type Params } from './turns.ts';
+import { message, resultOf, type Params } from './turns.ts';
 
 /** Whom a call of the plan waits for: a custom tool's result, or a confirmation. */
 export type CallKind = 'custom' | 'ask';
@@ -106,8 +106,7 @@ export function makePlans(seed: number, count: number): Plan[] {
 
 /** What a client answers to a call; `text` goes with it where there is room for one. */
 export function answerTo({ id, kind }: OpenCall, text: string, deny = false): Params {
-  if (kind === 'custom')
-    return { type: 'user.custom_tool_result', custom_tool_use_id: id, content: [{ type: 'text', text }] };
+  if (kind === 'custom') return resultOf(id, text);
   const confirmation = { type: 'user.tool_confirmation', tool_use_id: id } as const;
   return deny
     ? { ...confirmation, result: 'deny', deny_message: text }

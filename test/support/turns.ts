@@ -100,6 +100,11 @@ export function message(text: string): Params {
   return { type: 'user.message', content: [{ type: 'text', text }] };
 }
 
+/** The result of a custom tool; without an id it answers no call, and is refused. */
+export function resultOf(id: string | undefined, text: string): Params {
+  return { type: 'user.custom_tool_result', custom_tool_use_id: id ?? '', content: [{ type: 'text', text }] };
+}
+
 /** The types of events, in order. */
 export function typesOf(events: readonly { type: string }[]): string[] {
   return events.map(({ type }) => type);
