@@ -2,18 +2,14 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/**
- * A durable write comes as a few events within a millisecond or two. Asking again for each of them loads the server
- * just when it is to do the work that is waited for: with this pause a turn is a quarter quicker.
- */
-const PAUSE_MS = 4;
-
 /** What is read, and when that is over. */
 export interface Reading {
   /** Reads the next piece, waiting for it where there is none yet. */
   readMore(signal: AbortSignal): Promise<void>;
   /** Whether nothing more can come. */
   isOver(): boolean;
+  /** A rest between two reads. */
+  readonly pauseMs: number;
 }
 
 /** The loop. */
@@ -30,7 +26,7 @@ interface Waiter {
 }
 
 /** Makes the loop. An error of `readMore` goes to everybody who waits; who waits next, tries again. */
-export function createWaiting({ readMore, isOver }: Reading): Waiting {
+export function createWaiting({ readMore, isOver, pauseMs }: Reading): Waiting {
   const waiters = new Set<Waiter>();
   let reading: AbortController | undefined;
 
@@ -39,7 +35,7 @@ export function createWaiting({ readMore, isOver }: Reading): Waiting {
       while (waiters.size > 0 && !isOver() && !controller.signal.aborted) {
         await readMore(controller.signal);
         for (const waiter of waiters) if (isOver() || waiter.isThere()) waiter.settle();
-        if (waiters.size > 0) await sleep(PAUSE_MS);
+        if (waiters.size > 0 && pauseMs > 0) await sleep(pauseMs);
       }
     } catch (error) {
       if (!controller.signal.aborted) for (const waiter of waiters) waiter.settle(error);

@@ -19,7 +19,7 @@ import { join } from 'node:path';
 import { afterAll } from 'vitest';
 import { createFolderBlobs } from '../../src/blobs/folder.ts';
 import { SessionGoneError } from '../../src/session.ts';
-import { createTemporalSessions } from '../../src/session/temporal.ts';
+import { createTemporalSessions } from '../../src/engine/temporal/sessions.ts';
 import { connectTemporal } from '../../src/temporal-server/connection.ts';
 import { createClient, server, unique, type TestClient } from './client.ts';
 import { collect } from './control-plane.ts';

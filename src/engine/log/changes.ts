@@ -1,0 +1,42 @@
+/** Changes of logs, wherever they were made: what this process writes itself, and what others announce. */
+import type { Notices } from '../../notices.ts';
+
+/** The changes that a process hears of. */
+export interface Changes {
+  /** Says here and everywhere that a log has changed. */
+  announce(sessionId: string): void;
+  /** Resolves at the next change of a session, or when the signal aborts. Never rejects. */
+  next(sessionId: string, signal: AbortSignal): Promise<void>;
+  close(): void;
+}
+
+/** Joins both sources. */
+export function createChanges(notices: Notices): Changes {
+  const waiting = new Map<string, Set<() => void>>();
+
+  function tell(sessionId: string): void {
+    for (const resolve of waiting.get(sessionId) ?? []) resolve();
+  }
+  const stop = notices.listen(tell);
+
+  return {
+    announce(sessionId) {
+      tell(sessionId);
+      notices.announce(sessionId);
+    },
+    next: (sessionId, signal) =>
+      new Promise((resolve) => {
+        const all = waiting.get(sessionId) ?? new Set();
+        const settle = (): void => {
+          signal.removeEventListener('abort', settle);
+          all.delete(settle);
+          if (all.size === 0 && waiting.get(sessionId) === all) waiting.delete(sessionId);
+          resolve();
+        };
+        if (signal.aborted) return resolve();
+        waiting.set(sessionId, all.add(settle));
+        signal.addEventListener('abort', settle, { once: true });
+      }),
+    close: stop,
+  };
+}
