@@ -289,7 +289,9 @@ export const NAMESPACE = 'drover';
 
 /** Connects to the Temporal server of the run. The caller closes. */
 export async function connectToTemporal(): Promise<Connection> {
-  return await connectTemporal(`127.0.0.1:${await portOf(server(), 'temporal')}`);
+  const { temporalAddress } = server();
+  if (temporalAddress === undefined) throw new Error('this server has no Temporal');
+  return await connectTemporal(temporalAddress);
 }
 
 function sessionsOver(connection: Connection) {
