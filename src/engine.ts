@@ -21,7 +21,7 @@ export interface Engine {
 
 /** What an engine is opened with. */
 export interface EngineDeps {
-  readonly config: RoleConfig;
+  readonly config: Pick<RoleConfig, 'engine' | 'dataDir' | 'temporal'>;
   readonly blobs: Blobs;
   readonly notices: Notices;
 }

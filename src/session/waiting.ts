@@ -20,6 +20,9 @@ export interface Waiting {
   isLive(): boolean;
 }
 
+/** One for all: making an error each time is a good part of the cost of waiting. */
+const NOBODY_WAITS = new Error('nobody waits any more');
+
 interface Waiter {
   readonly isThere: () => boolean;
   readonly settle: (error?: unknown) => void;
@@ -63,7 +66,7 @@ export function createWaiting({ readMore, isOver, pauseMs }: Reading): Waiting {
           waiters.delete(waiter);
           if (error === undefined) resolve();
           else reject(error);
-          if (waiters.size === 0) reading?.abort();
+          if (waiters.size === 0) reading?.abort(NOBODY_WAITS);
         },
       };
       signal.addEventListener('abort', onAbort, { once: true });

@@ -31,7 +31,7 @@ export function createLogBackend({ store, changes, blobs }: LogBackendDeps): Log
   /** Waits until a harness has let the session go, or has had the time to. */
   async function untilReleased(id: string): Promise<void> {
     for (const deadline = Date.now() + CLOSED_WITHIN_MS; Date.now() < deadline;) {
-      const changed = changes.next(id, AbortSignal.timeout(LOOK_AGAIN_MS));
+      const changed = changes.next(id, LOOK_AGAIN_MS);
       const head = await store.head(id);
       if (!head || (head.holder === null && !head.due)) return;
       await changed;

@@ -5,8 +5,8 @@ import type { Notices } from '../../notices.ts';
 export interface Changes {
   /** Says here and everywhere that a log has changed. */
   announce(sessionId: string): void;
-  /** Resolves at the next change of a session, or when the signal aborts. Never rejects. */
-  next(sessionId: string, signal: AbortSignal): Promise<void>;
+  /** Resolves at the next change of a session, after a while, or when the signal aborts. Never rejects. */
+  next(sessionId: string, withinMs: number, signal?: AbortSignal): Promise<void>;
   close(): void;
 }
 
@@ -24,18 +24,20 @@ export function createChanges(notices: Notices): Changes {
       tell(sessionId);
       notices.announce(sessionId);
     },
-    next: (sessionId, signal) =>
+    next: (sessionId, withinMs, signal) =>
       new Promise((resolve) => {
+        if (signal?.aborted === true) return resolve();
         const all = waiting.get(sessionId) ?? new Set();
         const settle = (): void => {
-          signal.removeEventListener('abort', settle);
+          clearTimeout(timer);
+          signal?.removeEventListener('abort', settle);
           all.delete(settle);
           if (all.size === 0 && waiting.get(sessionId) === all) waiting.delete(sessionId);
           resolve();
         };
-        if (signal.aborted) return resolve();
+        const timer = setTimeout(settle, withinMs);
         waiting.set(sessionId, all.add(settle));
-        signal.addEventListener('abort', settle, { once: true });
+        signal?.addEventListener('abort', settle, { once: true });
       }),
     close: stop,
   };

@@ -57,7 +57,7 @@ export function createLogCursor(
     },
     async next(signal) {
       if (told.length > 0) return project(told.splice(0));
-      const changed = changes.next(sessionId, AbortSignal.any([signal, AbortSignal.timeout(LOOK_AGAIN_MS)]));
+      const changed = changes.next(sessionId, LOOK_AGAIN_MS, signal);
       const position = projection.entries.length;
       const rows = await store.read(sessionId, position, PAGE);
       if (rows.length > 0) return project(rows);

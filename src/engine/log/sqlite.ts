@@ -5,7 +5,7 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Author, Draft } from '../../log.ts';
-import { whenNotBusy } from '../../records/node-sqlite.ts';
+import { isBusy, whenNotBusy } from '../../records/node-sqlite.ts';
 import {
   keyOf,
   SILENT_AFTER_MS,
@@ -15,6 +15,8 @@ import {
   type Head,
   type LogStore,
 } from './store.ts';
+
+const TURNS_FOR_OTHERS = 50;
 
 type Row = Record<string, unknown>;
 
@@ -27,7 +29,7 @@ interface Job {
 
 /** Opens the store on a database file whose schema is up to date. `now`: the clock, in milliseconds. */
 export function openSqliteLogStore(path: string, now: () => number = Date.now): LogStore {
-  const database = new DatabaseSync(path, { timeout: 2, enableForeignKeyConstraints: false });
+  const database = new DatabaseSync(path, { timeout: 0, enableForeignKeyConstraints: false });
   database.exec('pragma synchronous = full');
   const sql = prepare(database);
   const write = createWriter(database);
@@ -116,6 +118,22 @@ export function openSqliteLogStore(path: string, now: () => number = Date.now): 
   };
 }
 
+/**
+ * Another process holds the file for as long as one sync to disk takes: turns of the event loop are spent first, then
+ * `whenNotBusy` waits properly.
+ */
+async function whenFree(action: () => void): Promise<void> {
+  for (let turns = 0; turns < TURNS_FOR_OTHERS; turns += 1) {
+    try {
+      return action();
+    } catch (error) {
+      if (!isBusy(error)) throw error;
+    }
+    await nextTurn();
+  }
+  await whenNotBusy(action);
+}
+
 /** Runs queued writes together. One that throws is run again alone, so that it fails alone. */
 function createWriter(database: DatabaseSync): <T>(run: () => T) => Promise<T> {
   let queue: Job[] = [];
@@ -144,10 +162,10 @@ function createWriter(database: DatabaseSync): <T>(run: () => T) => Promise<T> {
   }
 
   async function transact(runs: readonly (() => unknown)[]): Promise<unknown[]> {
-    await whenNotBusy(() => database.exec('begin immediate'));
+    await whenFree(() => database.exec('begin immediate'));
     try {
       const values = runs.map((run) => run());
-      await whenNotBusy(() => database.exec('commit'));
+      await whenFree(() => database.exec('commit'));
       return values;
     } catch (error) {
       if (database.isTransaction) database.exec('rollback');
