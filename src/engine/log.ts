@@ -21,13 +21,13 @@ export async function openLogEngine({ config, blobs, notices }: EngineDeps): Pro
       startHarness({
         store,
         operations,
-        notices,
+        changes,
         log,
         readerOf: (id) => readers.readerOf(id),
         newId: () => newId('sevt'),
         wrote(id, carrier) {
           if (carrier) backend.tell(id, carrier);
-          changes.announce(id);
+          changes.announce(id, 'byHarness');
         },
       }),
     async close() {

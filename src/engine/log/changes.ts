@@ -3,10 +3,12 @@ import type { Notices } from '../../notices.ts';
 
 /** The changes that a process hears of. */
 export interface Changes {
-  /** Says here and everywhere that a log has changed. */
-  announce(sessionId: string): void;
+  /** Says here and everywhere that a log has changed. `byHarness`: the harness of this process knows. */
+  announce(sessionId: string, byHarness?: 'byHarness'): void;
   /** Resolves at the next change of a session, after a while, or when the signal aborts. Never rejects. */
   next(sessionId: string, withinMs: number, signal?: AbortSignal): Promise<void>;
+  /** Calls `listener` with each session that anybody but this process's harness has changed. */
+  listen(listener: (sessionId: string) => void): () => void;
   close(): void;
 }
 
@@ -14,14 +16,17 @@ export interface Changes {
 export function createChanges(notices: Notices): Changes {
   const waiting = new Map<string, Set<() => void>>();
 
-  function tell(sessionId: string): void {
+  const listeners = new Set<(sessionId: string) => void>();
+
+  function tell(sessionId: string, byHarness?: 'byHarness'): void {
     for (const resolve of waiting.get(sessionId) ?? []) resolve();
+    if (byHarness === undefined) for (const listener of listeners) listener(sessionId);
   }
-  const stop = notices.listen(tell);
+  const stop = notices.listen((sessionId) => tell(sessionId));
 
   return {
-    announce(sessionId) {
-      tell(sessionId);
+    announce(sessionId, byHarness) {
+      tell(sessionId, byHarness);
       notices.announce(sessionId);
     },
     next: (sessionId, withinMs, signal) =>
@@ -39,6 +44,10 @@ export function createChanges(notices: Notices): Changes {
         waiting.set(sessionId, all.add(settle));
         signal?.addEventListener('abort', settle, { once: true });
       }),
+    listen(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
     close: stop,
   };
 }

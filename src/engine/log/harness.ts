@@ -4,13 +4,13 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Logger } from '../../log-line.ts';
-import type { Notices } from '../../notices.ts';
 import { messageOf } from '../../operations.ts';
+import type { Changes } from './changes.ts';
 import { startDriver, type Driver, type DriverDeps } from './driver.ts';
 
 /** What a harness is made of. */
 export interface HarnessDeps extends DriverDeps {
-  readonly notices: Notices;
+  readonly changes: Changes;
   readonly log: Logger;
 }
 
@@ -27,7 +27,7 @@ const MOST_SESSIONS = 1000;
 
 /** Starts a harness. It has said that it lives when this resolves. */
 export async function startHarness(deps: HarnessDeps): Promise<Harness> {
-  const { store, notices, log } = deps;
+  const { store, changes, log } = deps;
   const holder = `harness-${randomUUID()}`;
   const drivers = new Map<string, Driver>();
   const claiming = new Set<string>();
@@ -81,7 +81,7 @@ export async function startHarness(deps: HarnessDeps): Promise<Harness> {
   };
 
   await store.beat(holder);
-  const stopListening = notices.listen((sessionId) => {
+  const stopListening = changes.listen((sessionId) => {
     look(sessionId).catch((error: unknown) =>
       log.warn('a session could not be looked at; it will be tried again', { error: messageOf(error) }),
     );
