@@ -29,8 +29,12 @@ export interface DriverDeps {
 export interface Driver {
   /** How long the log is as far as this driver knows. */
   readonly length: number;
+  /** Whether nothing is to be done as far as this driver knows. */
+  readonly isAtRest: boolean;
   /** Somebody else may have written. */
   nudge(): void;
+  /** Gives the session back at once if it is at rest. */
+  letGo(): void;
   /** Gives the session up, for another harness to go on with. Resolves when it is given back. */
   giveUp(): Promise<void>;
   /** Resolves when the session is no longer this driver's. */
@@ -90,7 +94,11 @@ export function startDriver(lease: Lease, losses: number, deps: DriverDeps): Dri
     get length() {
       return work.length;
     },
+    get isAtRest() {
+      return work.isAtRest;
+    },
     nudge: () => work.nudge(),
+    letGo: () => work.letGo(),
     async giveUp() {
       const { isAtRest } = work;
       lost.abort(new LeaseLostError('the harness stops'));
@@ -108,6 +116,7 @@ interface Work {
   /** Whether nothing is to be done as far as is known. */
   readonly isAtRest: boolean;
   nudge(): void;
+  letGo(): void;
   /** Works until nothing has been to do for a while, or the session is over. Can be called again, also after it failed. */
   untilRest(): Promise<Plan>;
 }
@@ -138,7 +147,10 @@ function createWork(lease: Lease, losses: number, deps: DriverDeps & { lost: Abo
   /** Takes in what others have written. */
   async function catchUp(): Promise<LoopState> {
     isStale = false;
-    let next = await readOn({ lease, store, reader, lost }, state, length);
+    const read = await readOn({ lease, store, reader, lost }, state, length);
+    let next = read.state;
+    // Somebody asks, and may find that nothing is to be done: that has to be said again.
+    if (read.due && told === 'resting') told = 'nothing';
     length = reader.entries.length;
     for (const { operation } of takeWritten(inbox, reader))
       next = ended(next, operation.kind, callOf(operation));
@@ -181,6 +193,7 @@ function createWork(lease: Lease, losses: number, deps: DriverDeps & { lost: Abo
       isStale = true;
       arrivals.add();
     },
+    letGo: () => arrivals.cutShort(),
     get isAtRest() {
       return told === 'resting' && running.size === 0 && inbox.length === 0;
     },
@@ -211,7 +224,7 @@ async function readOn(
   { lease, store, reader, lost }: Reading,
   known: LoopState | undefined,
   length: number,
-): Promise<LoopState> {
+): Promise<{ state: LoopState; due: boolean }> {
   const head = await store.head(lease.sessionId);
   if (head?.epoch !== lease.epoch) throw new LeaseLostError('another harness has the session');
   await reader.until(() => reader.entries.length >= head.length && reader.view !== undefined, lost);
@@ -224,7 +237,7 @@ async function readOn(
           const at = entry.event.processed_at;
           return fold(folded, [draftOf(entry)], at === null ? folded.clockMs : Date.parse(at));
         }, known);
-  return head.state === 'closing' ? closed(state) : state;
+  return { state: head.state === 'closing' ? closed(state) : state, due: head.due };
 }
 
 /** Takes out the results that are in the log already: the answer to their append was lost. */
@@ -239,6 +252,8 @@ function takeWritten(inbox: Result[], reader: Reader): Result[] {
 interface Arrivals {
   readonly count: number;
   add(): void;
+  /** Ends a wait that has a limit as if that had passed. */
+  cutShort(): void;
   /** Waits until more than `seen` have arrived; false when none has for so long. Rejects when the lease is lost. */
   after(seen: number, withinMs: number | undefined): Promise<boolean>;
 }
@@ -246,6 +261,7 @@ interface Arrivals {
 function createArrivals(lost: AbortSignal): Arrivals {
   let count = 0;
   let wake: () => void = () => undefined;
+  let isLimited = false;
   lost.addEventListener('abort', () => wake(), { once: true });
   return {
     get count() {
@@ -255,7 +271,11 @@ function createArrivals(lost: AbortSignal): Arrivals {
       count += 1;
       wake();
     },
+    cutShort() {
+      if (isLimited) wake();
+    },
     async after(seen, withinMs) {
+      isLimited = withinMs !== undefined;
       if (count === seen && !lost.aborted) {
         await new Promise<void>((resolve) => {
           const timer = withinMs === undefined ? undefined : setTimeout(resolve, withinMs);
@@ -265,6 +285,7 @@ function createArrivals(lost: AbortSignal): Arrivals {
           };
         });
       }
+      isLimited = false;
       lost.throwIfAborted();
       return count !== seen;
     },

@@ -24,6 +24,7 @@ const BEAT_MS = 300;
 /** Sessions are announced when they become due; this finds those of dead harnesses, and what was not announced. */
 const SWEEP_MS = 200;
 const MOST_SESSIONS = 1000;
+const LET_GO_AT_ONCE = 50;
 
 /** Starts a harness. It has said that it lives when this resolves. */
 export async function startHarness(deps: HarnessDeps): Promise<Harness> {
@@ -34,7 +35,8 @@ export async function startHarness(deps: HarnessDeps): Promise<Harness> {
   let isStopping = false;
 
   async function claim(sessionId: string): Promise<void> {
-    if (isStopping || claiming.has(sessionId) || drivers.size >= MOST_SESSIONS) return;
+    if (isStopping || claiming.has(sessionId)) return;
+    if (drivers.size >= MOST_SESSIONS) return makeRoom();
     claiming.add(sessionId);
     try {
       const lease = await store.claim(sessionId, holder);
@@ -50,6 +52,12 @@ export async function startHarness(deps: HarnessDeps): Promise<Harness> {
     }
   }
 
+  /** Sessions that only linger give way; the sweep comes back to those that had to wait. */
+  function makeRoom(): void {
+    for (const driver of [...drivers.values()].filter(({ isAtRest }) => isAtRest).slice(0, LET_GO_AT_ONCE))
+      driver.letGo();
+  }
+
   /** Its holder hears of the change itself; what has none is taken. */
   async function look(sessionId: string): Promise<void> {
     const driver = drivers.get(sessionId);
@@ -62,7 +70,7 @@ export async function startHarness(deps: HarnessDeps): Promise<Harness> {
     if (isStopping) return;
     for (const { sessionId, length, own } of await store.due(holder, MOST_SESSIONS)) {
       const driver = drivers.get(sessionId);
-      if (driver && length > driver.length) driver.nudge();
+      if (driver && (length > driver.length || driver.isAtRest)) driver.nudge();
       if (!driver && !own) await claim(sessionId);
     }
   }

@@ -7,6 +7,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Author, Draft } from '../../log.ts';
 import { isBusy, whenNotBusy } from '../../records/node-sqlite.ts';
 import {
+  FORGOTTEN_AFTER_MS,
   keyOf,
   SILENT_AFTER_MS,
   stateAfter,
@@ -65,8 +66,9 @@ export function openSqliteLogStore(path: string, now: () => number = Date.now): 
         sql.create.run({ id, length, lastUs, due: Number(due) });
         for (const carrier of carriers) insert(id, carrier);
       }),
-    head: async (id) => headOf(id),
-    read: async (id, position, limit) => sql.read.all({ id, position, limit }).map((row) => toCarrier(row)),
+    head: (id) => whenNotBusy(() => headOf(id)),
+    read: (id, position, limit) =>
+      whenNotBusy(() => sql.read.all({ id, position, limit }).map((row) => toCarrier(row))),
     appendClient: (id, drafts, nowUs) =>
       write(() => {
         if (sql.known.get({ id, key: keyOf(drafts) })) return true;
@@ -98,13 +100,9 @@ export function openSqliteLogStore(path: string, now: () => number = Date.now): 
         return Number(sql.release.run(change).changes) > 0;
       }),
     beat: (holder) => write(() => void sql.beat.run({ holder, now: now() })),
-    leave: (holder) => write(() => void sql.leave.run({ holder })),
-    due: async (holder, limit) =>
-      sql.due.all({ holder, since: since(), limit }).map((row): Due => ({
-        sessionId: String(row['session_id']),
-        length: Number(row['length']),
-        own: Boolean(row['own']),
-      })),
+    leave: (holder) => write(() => void sql.leave.run({ holder, since: now() - FORGOTTEN_AFTER_MS })),
+    due: (holder, limit) =>
+      whenNotBusy(() => sql.due.all({ holder, since: since(), limit }).map((row) => toDue(row))),
     remove: (id) =>
       write(() => {
         sql.removeCarriers.run({ id });
@@ -222,7 +220,7 @@ function prepare(database: DatabaseSync) {
     beat: statement(
       'insert into harnesses (id, beat_ms) values (:holder, :now) on conflict (id) do update set beat_ms = :now',
     ),
-    leave: statement('delete from harnesses where id = :holder'),
+    leave: statement('delete from harnesses where id = :holder or beat_ms < :since'),
     due: statement(
       `select session_id, length, holder = :holder as own from log_heads where due > ${NOTHING} and (holder = :holder or ${FREE}) order by session_id limit :limit`,
     ),
@@ -239,6 +237,14 @@ function toHead(row: Row): Head {
     due: Boolean(row['due']),
     state: row['state'] as Head['state'],
     losses: Number(row['losses']),
+  };
+}
+
+function toDue(row: Row): Due {
+  return {
+    sessionId: String(row['session_id']),
+    length: Number(row['length']),
+    own: Boolean(row['own']),
   };
 }
 

@@ -85,7 +85,7 @@ export interface LogStore {
   ): Promise<boolean>;
   /** Says that a harness lives. */
   beat(holder: string): Promise<void>;
-  /** Forgets a harness that ends in order. */
+  /** Forgets a harness that ends in order, and any that has been silent for a day. */
   leave(holder: string): Promise<void>;
   /** Sessions that are due and held by nobody who lives, and those that `holder` itself has and that are due. */
   due(holder: string, limit: number): Promise<Due[]>;
@@ -98,6 +98,9 @@ export interface LogStore {
 
 /** A harness that has not been heard of for so long is taken for dead. */
 export const SILENT_AFTER_MS = 1500;
+
+/** After that, nothing of a dead harness matters any more. */
+export const FORGOTTEN_AFTER_MS = 86_400_000;
 
 /** The state that drafts leave a log in. */
 export function stateAfter(drafts: readonly Draft[]): 'open' | 'terminated' {
