@@ -16,7 +16,7 @@ import { createLogger } from './log-line.ts';
 import { receivePreviews } from './previews/socket.ts';
 import { createTokens } from './proxy/token.ts';
 import { DEFAULT_WORKSPACE_ID } from './records.ts';
-import { openSqliteRecords } from './records/sqlite.ts';
+import { openRecords } from './records/open.ts';
 import { createTemporalSessions } from './session/temporal.ts';
 import type { Role } from './supervisor/role.ts';
 import { startSweeper } from './sweeper.ts';
@@ -31,7 +31,7 @@ const DRAIN_MS = 500;
 /** Starts the API. It is ready to serve when this resolves. */
 export async function runApi(config: RoleConfig): Promise<Role> {
   const log = createLogger('api');
-  const records = await openSqliteRecords(join(config.dataDir, 'drover.db'));
+  const records = await openRecords({ kind: 'sqlite', path: join(config.dataDir, 'drover.db') });
   if (config.apiKey !== undefined) await records.apiKeys.add(hashApiKey(config.apiKey), DEFAULT_WORKSPACE_ID);
   const connection = await connectTemporal(config.temporal.address);
   const client = new Client({ connection, namespace: config.temporal.namespace });

@@ -44,6 +44,11 @@ export interface Config {
   readonly judgeModel: string | undefined;
 }
 
+/** Where records are. The URL may hold a password. */
+export type DatabasePlace =
+  | { readonly kind: 'sqlite'; readonly path: string }
+  | { readonly kind: 'postgres'; readonly url: string };
+
 /** Where two processes meet to pass token previews on: fits both `server.listen` and `net.connect`. */
 export type BusAddress = { readonly path: string } | { readonly host: string; readonly port: number };
 
