@@ -1,8 +1,7 @@
 /** Composition root of the API process: HTTP on one side; Temporal, records and blobs on the other. */
 import Anthropic from '@anthropic-ai/sdk';
 import { Client } from '@temporalio/client';
-import { join } from 'node:path';
-import { createFolderBlobs } from './blobs/folder.ts';
+import { openBlobs } from './blobs/open.ts';
 import { takesSystemMessages } from './brain/models.ts';
 import { toPrompt } from './brain/request.ts';
 import type { RoleConfig } from './config.ts';
@@ -13,7 +12,7 @@ import { mountExtensions } from './http/routes/extensions.ts';
 import { mountSessions } from './http/routes/sessions.ts';
 import { listen } from './listen.ts';
 import { createLogger } from './log-line.ts';
-import { receivePreviews } from './previews/socket.ts';
+import { openPreviewReceiver } from './previews/open.ts';
 import { createTokens } from './proxy/token.ts';
 import { DEFAULT_WORKSPACE_ID } from './records.ts';
 import { openRecords } from './records/open.ts';
@@ -31,13 +30,13 @@ const DRAIN_MS = 500;
 /** Starts the API. It is ready to serve when this resolves. */
 export async function runApi(config: RoleConfig): Promise<Role> {
   const log = createLogger('api');
-  const records = await openRecords({ kind: 'sqlite', path: join(config.dataDir, 'drover.db') });
+  const records = await openRecords(config.database);
   if (config.apiKey !== undefined) await records.apiKeys.add(hashApiKey(config.apiKey), DEFAULT_WORKSPACE_ID);
   const connection = await connectTemporal(config.temporal.address);
   const client = new Client({ connection, namespace: config.temporal.namespace });
-  const blobs = createFolderBlobs(join(config.dataDir, 'blobs'));
+  const blobs = await openBlobs(config);
   const sessions = createTemporalSessions({ client, blobs, taskQueue: config.temporal.taskQueue });
-  const previews = await receivePreviews(config.bus);
+  const previews = await openPreviewReceiver(config.bus);
   const sweeper = startSweeper({ records, sessions, log });
   const now = createClock();
   const settings = {
@@ -83,6 +82,7 @@ export async function runApi(config: RoleConfig): Promise<Role> {
       await listening.close(DRAIN_MS);
       await previews.close();
       await connection.close();
+      await blobs.close();
       await records.close();
     },
   };

@@ -19,6 +19,7 @@ export interface Config {
   readonly dataDir: string;
   /** API key of the default workspace; undefined: one is made and kept. */
   readonly apiKey: string | undefined;
+  readonly database: DatabasePlace;
   /** The upstream model. Neither set: the bundled scripted model. */
   readonly model: { readonly apiKey: string | undefined; readonly baseUrl: string | undefined };
   readonly temporal: {
@@ -44,7 +45,7 @@ export interface Config {
   readonly judgeModel: string | undefined;
 }
 
-/** Where records are. The URL may hold a password. */
+/** Where records are. In Postgres are the blobs, too, and previews pass through it. The URL may hold a password. */
 export type DatabasePlace =
   | { readonly kind: 'sqlite'; readonly path: string }
   | { readonly kind: 'postgres'; readonly url: string };
@@ -65,7 +66,8 @@ export interface RoleConfig extends Omit<Config, 'model' | 'temporal'> {
     /** Signs session tokens. Shared by API, workers and proxy. */
     readonly tokenSecret: string;
   };
-  readonly bus: BusAddress;
+  /** Where previews pass. `url`: through that Postgres, which needs no address of its own. */
+  readonly bus: BusAddress | { readonly url: string };
 }
 
 /** What the credential proxy is told. Nobody else is told the upstream's key. */
@@ -101,11 +103,13 @@ export class ConfigError extends Error {
 /** Reads the configuration from environment variables. Throws ConfigError on a bad value. */
 export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   onlyWhatThisVersionCan(env);
+  const dataDir = resolve(env['DROVER_DATA_DIR'] ?? '.drover');
   return Object.freeze({
     host: text(env, 'DROVER_HOST') ?? '127.0.0.1',
     port: portNumber(env, 'PORT', 8787),
-    dataDir: resolve(env['DROVER_DATA_DIR'] ?? '.drover'),
+    dataDir,
     apiKey: text(env, 'DROVER_API_KEY') ?? secretFile(env, 'DROVER_API_KEY_FILE'),
+    database: databasePlace(env, dataDir),
     model: { apiKey: text(env, 'ANTHROPIC_API_KEY'), baseUrl: url(env, 'ANTHROPIC_BASE_URL') },
     temporal: {
       address: text(env, 'TEMPORAL_ADDRESS'),
@@ -146,7 +150,7 @@ export function readRoleConfig(env: NodeJS.ProcessEnv = process.env): RoleConfig
       url: required('DROVER_PROXY_URL', url(env, 'DROVER_PROXY_URL')),
       tokenSecret: tokenSecret(env),
     },
-    bus: busAddress(env),
+    bus: rest.database.kind === 'postgres' ? { url: rest.database.url } : busAddress(env),
   });
 }
 
@@ -193,9 +197,6 @@ function onlyWhatThisVersionCan(env: NodeJS.ProcessEnv): void {
   if (oneOf(env, 'DROVER_ENGINE', ['temporal', 'log']) === 'log') {
     throw new ConfigError('DROVER_ENGINE: this version has the temporal engine only');
   }
-  if (text(env, 'DATABASE_URL') !== undefined) {
-    throw new ConfigError('DATABASE_URL: this version keeps its records in SQLite only; unset it');
-  }
 }
 
 function required(name: string, value: string | undefined): string {
@@ -222,6 +223,14 @@ function secretFile(env: NodeJS.ProcessEnv, name: string): string | undefined {
   }
   if (value === '') throw new ConfigError(`${name}: ${path} is empty`);
   return value;
+}
+
+function databasePlace(env: NodeJS.ProcessEnv, dataDir: string): DatabasePlace {
+  const url = text(env, 'DATABASE_URL') ?? secretFile(env, 'DATABASE_URL_FILE');
+  if (url === undefined) return { kind: 'sqlite', path: join(dataDir, 'drover.db') };
+  if (!/^postgres(ql)?:$/.test(URL.parse(url)?.protocol ?? ''))
+    throw new ConfigError('DATABASE_URL: expected a URL that begins with postgres:// or postgresql://');
+  return { kind: 'postgres', url };
 }
 
 function priceTable(env: NodeJS.ProcessEnv): PriceTable {

@@ -4,14 +4,14 @@ import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/wo
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { createActivities } from '../activities/session.ts';
-import { createFolderBlobs } from './blobs/folder.ts';
+import { openBlobs } from './blobs/open.ts';
 import { createClaudeBrain } from './brain/claude.ts';
 import { readToolPlaces, type RoleConfig } from './config.ts';
 import { chooseHands } from './hands/choose.ts';
 import { newId } from './id.ts';
 import { createLogger } from './log-line.ts';
 import { startReaper } from './reaper.ts';
-import { sendPreviews } from './previews/socket.ts';
+import { openPreviewSender } from './previews/open.ts';
 import { createTokens } from './proxy/token.ts';
 import { pack } from './session/pack.ts';
 import { createTemporalSessions } from './session/temporal.ts';
@@ -42,7 +42,7 @@ export async function runWorker(config: RoleConfig): Promise<Role> {
     chooseHands({ ...config, cacheDir: dirname(readToolPlaces().cacheDir) }, (line) => log.info(line)),
   ]);
   log.info('hands', { kind: hands.kind });
-  const blobs = createFolderBlobs(join(config.dataDir, 'blobs'));
+  const blobs = await openBlobs(config);
   const client = new Client({ connection, namespace });
   const sessions = createTemporalSessions({ client, blobs, taskQueue });
   const tokens = createTokens(config.proxy.tokenSecret);
@@ -50,7 +50,7 @@ export async function runWorker(config: RoleConfig): Promise<Role> {
     baseUrl: config.proxy.url,
     tokenFor: (sessionId) => tokens.mint({ sessionId }),
   });
-  const previews = sendPreviews(config.bus);
+  const previews = openPreviewSender(config.bus);
   const activities = createActivities({
     sessions,
     brain,
@@ -92,6 +92,7 @@ export async function runWorker(config: RoleConfig): Promise<Role> {
       previews.close();
       await native.close();
       await connection.close();
+      await blobs.close();
     },
   };
 }
