@@ -18,8 +18,18 @@ const order = (groupOrder: number) => ({ sequence: { groupOrder } });
 export default defineConfig({
   test: {
     reporters: ['default', './scripts/closing-line.ts'],
+    globalSetup: ['test/global-setup.ts'],
     projects: [
-      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 20_000, ...order(1) } },
+      {
+        test: {
+          name: 'unit',
+          include: ['test/unit/**/*.test.ts'],
+          testTimeout: 20_000,
+          // Some start a Postgres of their own, to kill it.
+          hookTimeout: 60_000,
+          ...order(1),
+        },
+      },
       {
         test: {
           name: 'server',

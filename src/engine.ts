@@ -21,7 +21,7 @@ export interface Engine {
 
 /** What an engine is opened with. */
 export interface EngineDeps {
-  readonly config: Pick<RoleConfig, 'engine' | 'dataDir' | 'temporal'>;
+  readonly config: Pick<RoleConfig, 'engine' | 'dataDir' | 'database' | 'temporal'>;
   readonly blobs: Blobs;
   readonly notices: Notices;
 }

@@ -227,15 +227,25 @@ describe('npm start', SLOW, () => {
 });
 
 describe('secrets', SLOW, () => {
+  /** What a role's environment says of the database. */
+  function told(role: string): string[] {
+    const environment = readFileSync(`/proc/${pids()[role]}/environ`, 'utf8').split('\0');
+    return environment.filter((one) => /^(DATABASE_URL|DROVER_BUS)/.test(one));
+  }
+
   it.runIf(process.platform === 'linux')('shows each process only the secrets that are its own', async () => {
     const canaries = {
       ANTHROPIC_API_KEY: 'canary-upstream',
       DROVER_API_KEY: 'canary-own',
+      DATABASE_URL: 'postgres://me:canary-database@127.0.0.1:9/x',
       AWS_SECRET_ACCESS_KEY: 'canary-stranger',
       HTTPS_PROXY: 'http://canary-way-out:pw@127.0.0.1:9',
     };
+    const file = join(dataDir, 'run', 'secrets', 'database-url');
     const server = start(canaries);
     await untilReady(server);
+    expect(readFileSync(file, 'utf8').trim()).toBe(canaries.DATABASE_URL);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
 
     const { supervisor: _, ...roles } = pids();
     const found = Object.entries(roles).flatMap(([role, pid]) =>
@@ -253,7 +263,11 @@ describe('secrets', SLOW, () => {
       'proxy: http://canary-way-out:pw@127.0.0.1:9',
     ]);
     expect(server.stderr()).not.toContain('canary');
+    expect(told('worker')).toEqual([`DATABASE_URL_FILE=${file}`]);
+    expect(told('api')).toEqual([`DATABASE_URL_FILE=${file}`]);
+    expect(told('proxy')).toEqual([]);
     await stop(server);
+    expect(existsSync(file)).toBe(false);
   });
 
   it('makes an API key once, keeps it to itself, and announces the scripted model', async () => {

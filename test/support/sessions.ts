@@ -1,6 +1,7 @@
 /** A server's sessions, read by the test process itself, past the API. */
 import { join } from 'node:path';
-import { createFolderBlobs } from '../../src/blobs/folder.ts';
+import { openBlobs } from '../../src/blobs/open.ts';
+import type { DatabasePlace } from '../../src/config.ts';
 import { openEngine } from '../../src/engine.ts';
 import type { Sessions } from '../../src/session.ts';
 
@@ -9,25 +10,27 @@ export interface SessionsPlace {
   readonly engine: 'temporal' | 'log';
   readonly dataDir: string;
   readonly temporalAddress: string | undefined;
+  readonly databaseUrl: string | undefined;
 }
 
 /** Nobody tells this process of changes; it finds them when it looks again. */
-const NO_NOTICES = { announce: () => undefined, listen: () => () => undefined };
+const NO_NOTICES = { origin: '', announce: () => undefined, listen: () => () => undefined };
 
 /** Opens the sessions of a server for the time of `use`. */
 export async function withSessions<T>(
-  { engine, dataDir, temporalAddress: address }: SessionsPlace,
+  { engine, dataDir, temporalAddress: address, databaseUrl: url }: SessionsPlace,
   use: (sessions: Sessions) => Promise<T>,
 ): Promise<T> {
   const temporal = { address, namespace: 'drover', taskQueue: 'drover' };
-  const opened = await openEngine({
-    config: { engine, dataDir, temporal },
-    blobs: createFolderBlobs(join(dataDir, 'blobs')),
-    notices: NO_NOTICES,
-  });
+  const database: DatabasePlace =
+    url === undefined ? { kind: 'sqlite', path: join(dataDir, 'drover.db') } : { kind: 'postgres', url };
+  const config = { engine, dataDir, temporal, database };
+  const blobs = await openBlobs(config);
+  const opened = await openEngine({ config, blobs, notices: NO_NOTICES });
   try {
     return await use(opened.sessions);
   } finally {
     await opened.close();
+    await blobs.close();
   }
 }
