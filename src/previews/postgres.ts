@@ -7,6 +7,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import type { Listener } from '../postgres/listener.ts';
 import type { PreviewMessage, PreviewReceiver, PreviewSender } from '../previews.ts';
@@ -27,6 +28,8 @@ export interface Timing {
 }
 
 const TIMING: Timing = { repeatMs: 5_000, silentMs: 16_000, batchMs: 10 };
+/** Nobody waits longer for previews. */
+const FLUSHED_WITHIN_MS = 200;
 /** While the database is slow, frames gather; beyond this they are lost. */
 const MOST_GATHERED = 4 * 1024 * 1024;
 /** More than a process has model requests under way. */
@@ -122,17 +125,21 @@ export function sendPostgresPreviews(listener: Listener, timing: Timing = TIMING
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
 
-  const flush = async (): Promise<void> => {
+  let flushing: Promise<void> = Promise.resolve();
+  const flushNow = async (): Promise<void> => {
+    clearTimeout(timer);
     const all = [...gathered].flatMap(([receiver, frames]) =>
       cut(`[${frames.join(',')}]`).map((payload) => ({ channel: `${FRAMES}${receiver}`, payload })),
     );
     gathered = new Map();
     size = 0;
     // What is lost here is missed by its number.
-    await listener.notify(all).catch(() => undefined);
+    if (all.length > 0) await listener.notify(all).catch(() => undefined);
     timer = undefined;
     if (gathered.size > 0) flushSoon();
   };
+  /** One after another. */
+  const flush = (): Promise<void> => (flushing = flushing.then(flushNow));
   const flushSoon = (): void => {
     if (!closed) timer ??= setTimeout(() => void flush(), timing.batchMs);
   };
@@ -162,6 +169,10 @@ export function sendPostgresPreviews(listener: Listener, timing: Timing = TIMING
         size += text.length;
       }
       flushSoon();
+    },
+    async flush() {
+      const late = sleep(FLUSHED_WITHIN_MS, undefined, { ref: false });
+      await Promise.race([gathered.size > 0 ? flush() : flushing, late]);
     },
     close() {
       closed = true;

@@ -142,6 +142,8 @@ export function sendPreviews(address: BusAddress): PreviewSender & { readonly no
       sent.set(spanId, true);
       socket.write(`${JSON.stringify(message)}\n`);
     },
+    // What was written to the socket goes out in that order.
+    flush: async () => undefined,
     close() {
       closed = true;
       clearTimeout(retry);
