@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { connectTemporal } from '../../src/temporal-server/connection.ts';
-import { choosePorts, isFree } from '../../src/temporal-server/ports.ts';
+import { choosePorts, isFree } from '../../src/supervisor/ports.ts';
 import { startTemporal, type TemporalServer } from '../../src/temporal-server/server.ts';
 import { RETENTION_DAYS, SEARCH_ATTRIBUTES, setUpTemporal } from '../../src/temporal-server/set-up.ts';
 import { eventually, isAlive } from '../support/process.ts';
