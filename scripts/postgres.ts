@@ -10,7 +10,7 @@ import { delimiter, join } from 'node:path';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { Client } from 'pg';
-import { choosePorts } from '../src/temporal-server/ports.ts';
+import { choosePorts } from '../src/supervisor/ports.ts';
 
 export interface PostgresServer {
   readonly port: number;

@@ -14,7 +14,7 @@ import { readToolPlaces, type ToolPlaces } from '../src/config.ts';
 import { roleEnvironment } from '../src/supervisor/environment.ts';
 import { createGoInstall } from '../src/temporal-server/go-install.ts';
 import { installProgram, usableProgram } from '../src/temporal-server/install.ts';
-import { choosePorts } from '../src/temporal-server/ports.ts';
+import { choosePorts } from '../src/supervisor/ports.ts';
 import { runTool } from '../src/temporal-server/run-tool.ts';
 import { DYNAMIC_CONFIG, untilServing, type DynamicConfig } from '../src/temporal-server/server.ts';
 import { findPostgres, type PostgresServer } from './postgres.ts';

@@ -3,13 +3,12 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.ts';
-import { choosePorts, isFree } from '../temporal-server/ports.ts';
-import { startTemporal, temporalMark } from '../temporal-server/server.ts';
-import { setUpTemporal } from '../temporal-server/set-up.ts';
+import { orMissing } from '../engine.ts';
 import { orAborted } from './abort.ts';
 import { busAddress, makeFolders, takeDataDir, type Folders } from './data-dir.ts';
 import { stopLeftovers } from './pid-file.ts';
-import { createRoles, roleMark, type RoleSettings, type StartRole } from './roles.ts';
+import { choosePorts, isFree } from './ports.ts';
+import { createRoles, roleMark, temporalMark, type RoleSettings, type StartRole } from './roles.ts';
 import { ensureSecretFile, writeSecretFile } from './secret-file.ts';
 import { createSandboxEnd } from './sandboxes.ts';
 
@@ -102,6 +101,10 @@ async function clearTheWay(config: Config, folders: Folders, log: (line: string)
 
 /** Starts a Temporal server, or takes the one that was named, and prepares it for sessions. */
 async function provideTemporal({ config, held, log, signal }: Start): Promise<RoleSettings> {
+  const [{ startTemporal }, { setUpTemporal }] = await orMissing(
+    'temporal',
+    Promise.all([import('../temporal-server/server.ts'), import('../temporal-server/set-up.ts')]),
+  );
   const { namespace } = config.temporal;
   let { address } = config.temporal;
   if (address === undefined) {
