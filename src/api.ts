@@ -1,11 +1,11 @@
-/** Composition root of the API process: HTTP on one side; Temporal, records and blobs on the other. */
+/** Composition root of the API process: HTTP on one side; engine, records and blobs on the other. */
 import Anthropic from '@anthropic-ai/sdk';
-import { Client } from '@temporalio/client';
 import { join } from 'node:path';
 import { createFolderBlobs } from './blobs/folder.ts';
 import { takesSystemMessages } from './brain/models.ts';
 import { toPrompt } from './brain/request.ts';
 import type { RoleConfig } from './config.ts';
+import { openEngine } from './engine.ts';
 import { createApp } from './http/app.ts';
 import { hashApiKey } from './http/auth.ts';
 import { createClock } from './http/clock.ts';
@@ -17,10 +17,8 @@ import { receivePreviews } from './previews/socket.ts';
 import { createTokens } from './proxy/token.ts';
 import { DEFAULT_WORKSPACE_ID } from './records.ts';
 import { openSqliteRecords } from './records/sqlite.ts';
-import { createTemporalSessions } from './session/temporal.ts';
 import type { Role } from './supervisor/role.ts';
 import { startSweeper } from './sweeper.ts';
-import { connectTemporal } from './temporal-server/connection.ts';
 import type { ModelInfo } from './wire/model.ts';
 
 /** Whose name the API's own questions to the proxy carry. */
@@ -33,11 +31,10 @@ export async function runApi(config: RoleConfig): Promise<Role> {
   const log = createLogger('api');
   const records = await openSqliteRecords(join(config.dataDir, 'drover.db'));
   if (config.apiKey !== undefined) await records.apiKeys.add(hashApiKey(config.apiKey), DEFAULT_WORKSPACE_ID);
-  const connection = await connectTemporal(config.temporal.address);
-  const client = new Client({ connection, namespace: config.temporal.namespace });
-  const blobs = createFolderBlobs(join(config.dataDir, 'blobs'));
-  const sessions = createTemporalSessions({ client, blobs, taskQueue: config.temporal.taskQueue });
   const previews = await receivePreviews(config.bus);
+  const blobs = createFolderBlobs(join(config.dataDir, 'blobs'));
+  const engine = await openEngine({ config, blobs, notices: previews.notices });
+  const { sessions } = engine;
   const sweeper = startSweeper({ records, sessions, log });
   const now = createClock();
   const settings = {
@@ -58,7 +55,7 @@ export async function runApi(config: RoleConfig): Promise<Role> {
         log.error(message, { ...(fields as Record<string, string>), error: describe(error) }),
     },
     health: async () => {
-      await connection.workflowService.getSystemInfo({});
+      await engine.check();
       return { ok: true };
     },
     mount: (app) => {
@@ -82,7 +79,7 @@ export async function runApi(config: RoleConfig): Promise<Role> {
       sweeper.stop();
       await listening.close(DRAIN_MS);
       await previews.close();
-      await connection.close();
+      await engine.close();
       await records.close();
     },
   };

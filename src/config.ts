@@ -21,6 +21,8 @@ export interface Config {
   readonly apiKey: string | undefined;
   /** The upstream model. Neither set: the bundled scripted model. */
   readonly model: { readonly apiKey: string | undefined; readonly baseUrl: string | undefined };
+  /** What keeps sessions' logs and sees to their work. */
+  readonly engine: 'temporal' | 'log';
   readonly temporal: {
     /** Use this server instead of starting one. */
     readonly address: string | undefined;
@@ -51,10 +53,7 @@ export type BusAddress = { readonly path: string } | { readonly host: string; re
  * What the API and the workers are told: the settings less the upstream model's, which only the proxy may know, plus
  * where the other processes are. The supervisor sets these; who runs roles by hand sets them himself.
  */
-export interface RoleConfig extends Omit<Config, 'model' | 'temporal'> {
-  readonly temporal: Config['temporal'] & {
-    readonly address: string;
-  };
+export interface RoleConfig extends Omit<Config, 'model'> {
   readonly proxy: {
     readonly url: string;
     /** Signs session tokens. Shared by API, workers and proxy. */
@@ -102,6 +101,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     dataDir: resolve(env['DROVER_DATA_DIR'] ?? '.drover'),
     apiKey: text(env, 'DROVER_API_KEY') ?? secretFile(env, 'DROVER_API_KEY_FILE'),
     model: { apiKey: text(env, 'ANTHROPIC_API_KEY'), baseUrl: url(env, 'ANTHROPIC_BASE_URL') },
+    engine: oneOf(env, 'DROVER_ENGINE', ['temporal', 'log']) ?? 'temporal',
     temporal: {
       address: text(env, 'TEMPORAL_ADDRESS'),
       namespace: text(env, 'TEMPORAL_NAMESPACE') ?? 'drover',
@@ -130,13 +130,10 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
 
 /** Reads what an API or worker process is told. Throws ConfigError where a part is missing. */
 export function readRoleConfig(env: NodeJS.ProcessEnv = process.env): RoleConfig {
-  const { model: _, temporal, ...rest } = readConfig(env);
+  const { model: _, ...rest } = readConfig(env);
+  if (rest.engine === 'temporal') required('TEMPORAL_ADDRESS', rest.temporal.address);
   return Object.freeze({
     ...rest,
-    temporal: {
-      ...temporal,
-      address: required('TEMPORAL_ADDRESS', temporal.address),
-    },
     proxy: {
       url: required('DROVER_PROXY_URL', url(env, 'DROVER_PROXY_URL')),
       tokenSecret: tokenSecret(env),
@@ -185,9 +182,6 @@ export function isSecretName(name: string): boolean {
 }
 
 function onlyWhatThisVersionCan(env: NodeJS.ProcessEnv): void {
-  if (oneOf(env, 'DROVER_ENGINE', ['temporal', 'log']) === 'log') {
-    throw new ConfigError('DROVER_ENGINE: this version has the temporal engine only');
-  }
   if (text(env, 'DATABASE_URL') !== undefined) {
     throw new ConfigError('DATABASE_URL: this version keeps its records in SQLite only; unset it');
   }

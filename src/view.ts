@@ -23,7 +23,7 @@ export function foldView(view: SessionView | undefined, entries: readonly Entry[
 function foldEntry(view: SessionView, entry: Entry): SessionView {
   const { event } = entry;
   const at = event.processed_at ?? view.updatedAt;
-  const loop = fold(view.loop, [asDraft(entry)], Date.parse(at));
+  const loop = fold(view.loop, [draftOf(entry)], Date.parse(at));
   const next = { ...view, loop, length: entry.position + 1 };
   switch (event.type) {
     case 'x.session_created':
@@ -54,7 +54,8 @@ function foldEntry(view: SessionView, entry: Entry): SessionView {
   }
 }
 
-function asDraft(entry: Entry): Draft {
+/** The draft that an entry was made of, as far as folds see it. */
+export function draftOf(entry: Entry): Draft {
   const { event } = entry;
   if (isQueuedType(event.type) && event.processed_at !== null) return { processed: event.id };
   return entry.extra ? { event, extra: entry.extra } : { event };

@@ -6,8 +6,9 @@
 import { defineSearchAttributeKey } from '@temporalio/common';
 import * as workflow from '@temporalio/workflow';
 import type { Carrier, SessionActivities } from '../activities/contract.ts';
-import { NO_USAGE, type Draft } from '../src/log.ts';
-import { author, decide, INTERRUPTED, type Operation } from '../src/loop.ts';
+import type { Draft } from '../src/log.ts';
+import { author, decide, type Operation } from '../src/loop.ts';
+import { failureDrafts, OPERATION_POLICY } from '../src/loop/failure.ts';
 import { began, cancelled, closed, EMPTY, ended, fold, type LoopState } from '../src/loop/state.ts';
 import { toId } from '../src/wire/id.ts';
 import {
@@ -31,8 +32,15 @@ const close = workflow.defineSignal(CLOSE_SIGNAL);
 const REMOTE = {
   heartbeatTimeout: '5s',
   cancellationType: 'WAIT_CANCELLATION_COMPLETED',
-  retry: { initialInterval: '100ms', backoffCoefficient: 2, maximumInterval: '5s', maximumAttempts: 10 },
+  retry: {
+    initialInterval: OPERATION_POLICY.firstPauseMs,
+    backoffCoefficient: 2,
+    maximumInterval: OPERATION_POLICY.longestPauseMs,
+    maximumAttempts: OPERATION_POLICY.attempts,
+  },
 } as const satisfies Partial<workflow.ActivityOptions>;
+
+const { withinMs } = OPERATION_POLICY;
 
 /** For what is over in an instant and has nobody to hear heartbeats. */
 const BRIEF = { ...REMOTE, heartbeatTimeout: undefined, startToCloseTimeout: '1m' } as const;
@@ -127,28 +135,28 @@ async function perform(
   const { sessionId, state } = run;
   switch (operation.kind) {
     case 'model':
-      return remote(operation.summary, '1h', spanId).brain({
+      return remote(operation.summary, withinMs.model, spanId).brain({
         sessionId,
         spanId,
         leftMicrocents: operation.leftMicrocents,
         drafts,
       });
     case 'provision':
-      return remote('provision a hand', '10m').provision({
+      return remote('provision a hand', withinMs.provision).provision({
         sessionId,
         network: state.policy.network,
         drafts,
       });
     case 'tool': {
       if (operation.runner === 'log')
-        return remote(operation.summary, '1m', operation.callId).recall({
+        return remote(operation.summary, withinMs.log, operation.callId).recall({
           sessionId,
           callId: operation.callId,
           drafts,
         });
       if (!state.hand) throw workflow.ApplicationFailure.nonRetryable('there is no hand to run the tool in');
       const { callId, summary } = operation;
-      return remote(summary, '24h', callId).execute({ sessionId, callId, hand: state.hand, drafts });
+      return remote(summary, withinMs.hand, callId).execute({ sessionId, callId, hand: state.hand, drafts });
     }
     case 'timer':
       await workflow.sleep(operation.ms);
@@ -157,7 +165,7 @@ async function perform(
 }
 
 /** The activities under a summary that the Temporal UI shows. The id ties an activity to its event in the log. */
-function remote(summary: string, startToCloseTimeout: '1m' | '10m' | '1h' | '24h', activityId?: string) {
+function remote(summary: string, startToCloseTimeout: number, activityId?: string) {
   const id = activityId === undefined ? {} : { activityId };
   return workflow.proxyActivities<SessionActivities>({ ...REMOTE, ...id, summary, startToCloseTimeout });
 }
@@ -166,44 +174,9 @@ function remote(summary: string, startToCloseTimeout: '1m' | '10m' | '1h' | '24h
 function recordFailure(operation: Operation, spanId: string, error: unknown): Carrier {
   const isCancelled = workflow.isCancellation(error);
   const reason = workflow.rootCause(error) ?? String(error);
-  const drafts = afterFailure(operation, spanId, { isCancelled, reason });
+  const drafts = failureDrafts(operation, spanId, { isCancelled, reason }, pen.newId());
   record(drafts);
   return { drafts };
-}
-
-function afterFailure(
-  operation: Operation,
-  spanId: string,
-  { isCancelled, reason }: { isCancelled: boolean; reason: string },
-): Draft[] {
-  const id = pen.newId();
-  switch (operation.kind) {
-    case 'model': {
-      const failure = {
-        kind: 'unknown_error',
-        message: `The model request could not be run: ${reason}`,
-        retryable: false,
-      } as const;
-      const end = { model_request_start_id: spanId, is_error: !isCancelled, model_usage: NO_USAGE } as const;
-      const outcome = isCancelled
-        ? ({ stop: 'interrupted' } as const)
-        : ({ stop: 'failed', failure } as const);
-      return [{ event: { id, type: 'span.model_request_end', ...end }, extra: { outcome } }];
-    }
-    case 'tool': {
-      const text = isCancelled ? INTERRUPTED : `The tool could not be run: ${reason}`;
-      const result = {
-        tool_use_id: operation.callId,
-        content: [{ type: 'text' as const, text }],
-        is_error: true,
-      };
-      return [{ event: { id, type: 'agent.tool_result', ...result } }];
-    }
-    case 'provision':
-      return [{ event: { id, type: 'x.hand_failed', reason: isCancelled ? 'interrupted' : reason } }];
-    case 'timer':
-      return [];
-  }
 }
 
 function showStatus(run: Run): void {

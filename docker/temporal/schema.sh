@@ -20,5 +20,6 @@ prepare() {
   sql "$1" update-schema --schema-name "postgresql/v12/$2"
 }
 
-prepare temporal temporal
-prepare temporal_visibility visibility
+# Under the names that the server looks for.
+prepare "${DBNAME:-temporal}" temporal
+prepare "${VISIBILITY_DBNAME:-temporal_visibility}" visibility

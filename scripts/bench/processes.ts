@@ -58,8 +58,11 @@ function labelled(what: string, before: ByRole, after: ByRole, divisor: number):
 }
 
 async function byRole(server: Server, read: (pid: number) => Promise<number>): Promise<ByRole> {
-  const pairs = ROLES.map(async (role) => [role, await read(await server.pid(role))] as const);
-  return Object.fromEntries(await Promise.all(pairs));
+  const pairs = ROLES.map(async (role) => {
+    const pid = await server.pid(role).catch(() => undefined);
+    return pid === undefined ? [] : [[role, await read(pid)] as const];
+  });
+  return Object.fromEntries((await Promise.all(pairs)).flat());
 }
 
 async function cpuMsOf(pid: number): Promise<number> {

@@ -1,6 +1,7 @@
 /** The benchmarks. Each starts what it needs, measures, and stops it again. */
 import { script } from '../../src/model/directives.ts';
 import { cache } from './cache.ts';
+import { engine } from './engine.ts';
 import { interrupts } from './interrupts.ts';
 import {
   clientOf,
@@ -220,4 +221,5 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   waiting,
   interrupts,
   cache,
+  engine,
 };

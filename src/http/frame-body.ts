@@ -3,8 +3,8 @@
 /** The body. */
 export interface FrameBody {
   readonly stream: ReadableStream<Uint8Array>;
-  /** Puts a frame in. Where too many wait to be read, the reader is cut off. */
-  send(frame: string): void;
+  /** Puts frames in, in one piece. Where too many wait to be read, the reader is cut off. */
+  send(frames: readonly string[]): void;
   /** Resolves when nothing waits to be read any more, or the stream is over. */
   taken(): Promise<void>;
   /** Ends the stream behind what was put in. */
@@ -17,6 +17,8 @@ const MOST_BUFFERED_FRAMES = 5000;
 /** Makes a body. `closing` is aborted when the reader leaves or is cut off; nothing is sent after that. */
 export function createFrameBody(closing: AbortController): FrameBody {
   const encoder = new TextEncoder();
+  /** How many frames a piece has. */
+  const counts = new WeakMap<Uint8Array, number>();
   let controller: ReadableStreamDefaultController<Uint8Array> | undefined;
   let notify = (): void => undefined;
   closing.signal.addEventListener('abort', () => notify());
@@ -29,20 +31,22 @@ export function createFrameBody(closing: AbortController): FrameBody {
       pull: () => notify(),
       cancel: () => closing.abort(),
     },
-    { highWaterMark: 0 },
+    { highWaterMark: 0, size: (piece) => counts.get(piece) ?? 1 },
   );
   const waiting = (): number => -(controller?.desiredSize ?? 0);
 
   return {
     stream,
-    send(frame) {
-      if (closing.signal.aborted) return;
+    send(frames) {
+      if (closing.signal.aborted || frames.length === 0) return;
       if (waiting() > MOST_BUFFERED_FRAMES) {
         closing.abort();
         controller?.error(new Error('the reader does not keep up'));
         return;
       }
-      controller?.enqueue(encoder.encode(frame));
+      const piece = encoder.encode(frames.join(''));
+      counts.set(piece, frames.length);
+      controller?.enqueue(piece);
     },
     async taken() {
       while (waiting() > 0 && !closing.signal.aborted) {

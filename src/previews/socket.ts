@@ -1,14 +1,21 @@
 /**
- * Previews over a local socket, one JSON text a line: API processes listen, workers connect. The API tells each
- * worker which sessions somebody streams with previews, so that nothing is sent that nobody sees.
+ * The bus between processes of one machine, a local socket with one JSON text a line: the API listens, workers
+ * connect. It carries previews, of which the API tells each worker for which sessions somebody wants them, and notices
+ * of changed logs, both ways.
  */
 import { rm } from 'node:fs/promises';
 import { createServer, connect, type Socket } from 'node:net';
 import { LRUCache } from 'lru-cache';
 import type { BusAddress } from '../config.ts';
+import type { Notices } from '../notices.ts';
 import type { PreviewMessage, PreviewReceiver, PreviewSender } from '../previews.ts';
 
-type Interest = { readonly watch: string } | { readonly unwatch: string };
+/** To a worker. */
+type Order = { readonly watch: string } | { readonly unwatch: string } | Notice;
+/** Either way. */
+interface Notice {
+  readonly changed: string;
+}
 
 const RECONNECT_MS = 250;
 /** A receiver that does not keep up loses previews; they are best effort. */
@@ -17,10 +24,13 @@ const MOST_BUFFERED_BYTES = 4 * 1024 * 1024;
 const SPANS_REMEMBERED = 2000;
 
 /** Listens for workers at `address`. */
-export async function receivePreviews(address: BusAddress): Promise<PreviewReceiver> {
+export async function receivePreviews(
+  address: BusAddress,
+): Promise<PreviewReceiver & { readonly notices: Notices }> {
   const listeners = new Map<string, Set<(message: PreviewMessage) => void>>();
   const workers = new Set<Socket>();
-  const tell = (worker: Socket, interest: Interest): boolean => worker.write(`${JSON.stringify(interest)}\n`);
+  const noticed = new Set<(sessionId: string) => void>();
+  const tell = (worker: Socket, order: Order): boolean => worker.write(`${JSON.stringify(order)}\n`);
 
   const server = createServer((worker) => {
     workers.add(worker);
@@ -28,7 +38,12 @@ export async function receivePreviews(address: BusAddress): Promise<PreviewRecei
     worker.on('close', () => workers.delete(worker));
     for (const sessionId of listeners.keys()) tell(worker, { watch: sessionId });
     readMessages(worker, (value) => {
-      const message = value as PreviewMessage;
+      const message = value as PreviewMessage | Notice;
+      if ('changed' in message) {
+        for (const listener of noticed) listener(message.changed);
+        for (const other of workers) if (other !== worker) tell(other, message);
+        return;
+      }
       for (const listener of listeners.get(message.sessionId) ?? []) listener(message);
     });
   });
@@ -39,6 +54,15 @@ export async function receivePreviews(address: BusAddress): Promise<PreviewRecei
   });
 
   return {
+    notices: {
+      announce(sessionId) {
+        for (const worker of workers) tell(worker, { changed: sessionId });
+      },
+      listen(listener) {
+        noticed.add(listener);
+        return () => void noticed.delete(listener);
+      },
+    },
     listen(sessionId, listener) {
       const known = listeners.get(sessionId);
       const all = known ?? new Set();
@@ -62,7 +86,8 @@ export async function receivePreviews(address: BusAddress): Promise<PreviewRecei
 }
 
 /** Connects to the API at `address`, again and again: either end may restart at any time. */
-export function sendPreviews(address: BusAddress): PreviewSender {
+export function sendPreviews(address: BusAddress): PreviewSender & { readonly notices: Notices } {
+  const noticed = new Set<(sessionId: string) => void>();
   const watched = new Set<string>();
   const sent = new LRUCache<string, true>({ max: SPANS_REMEMBERED });
   /** Spans of which something was lost: no more of them, because a preview has no holes (wire-api 12.1). */
@@ -86,14 +111,25 @@ export function sendPreviews(address: BusAddress): PreviewSender {
       if (!closed) retry = setTimeout(open, RECONNECT_MS);
     });
     readMessages(api, (value) => {
-      const interest = value as Interest;
-      if ('watch' in interest) watched.add(interest.watch);
-      else watched.delete(interest.unwatch);
+      const order = value as Order;
+      if ('changed' in order) for (const listener of noticed) listener(order.changed);
+      else if ('watch' in order) watched.add(order.watch);
+      else watched.delete(order.unwatch);
     });
   }
   open();
 
   return {
+    notices: {
+      announce(sessionId) {
+        if (socket && socket.writableLength <= MOST_BUFFERED_BYTES)
+          socket.write(`${JSON.stringify({ changed: sessionId } satisfies Notice)}\n`);
+      },
+      listen(listener) {
+        noticed.add(listener);
+        return () => void noticed.delete(listener);
+      },
+    },
     send(message) {
       const { sessionId, spanId } = message;
       if (!socket || !watched.has(sessionId) || broken.has(spanId)) return;

@@ -1,12 +1,13 @@
 /** Brings a database to the present schema. Safe to run by several processes at once: one does it, the others wait. */
 import { sql, type Kysely } from 'kysely';
 import { controlPlane } from './migrations/0001-control-plane.ts';
+import { sessionLog } from './migrations/0003-session-log.ts';
 
 /** A step; it must not change once it has been released. */
 type Migration = (db: Kysely<unknown>) => Promise<void>;
 
 /** All steps in order: the first is number 1. */
-const MIGRATIONS: readonly Migration[] = [controlPlane];
+const MIGRATIONS: readonly Migration[] = [controlPlane, sessionLog];
 
 /** The database was made by a newer version of the server. */
 class NewerSchemaError extends Error {

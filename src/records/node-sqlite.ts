@@ -1,6 +1,6 @@
 /** kysely on Node's own SQLite: one connection, its transactions one after another. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { DatabaseSync, SQLInputValue } from 'node:sqlite';
+import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
 import {
   CompiledQuery,
   SqliteAdapter,
@@ -10,11 +10,15 @@ import {
   type Dialect,
   type Driver,
 } from 'kysely';
+import { LRUCache } from 'lru-cache';
 
 /** How long a statement waits for another connection to finish writing. */
 const BUSY_DEADLINE_MS = 10_000;
 
 const BUSY_PAUSE_MS = 5;
+
+/** Most requests ask one of a few things. */
+const STATEMENTS_KEPT = 100;
 
 const SQLITE_BUSY = 5;
 
@@ -51,11 +55,17 @@ function createDriver(database: DatabaseSync): Driver {
 }
 
 function createConnection(database: DatabaseSync): DatabaseConnection {
+  const statements = new LRUCache<string, StatementSync>({ max: STATEMENTS_KEPT });
+  const prepare = (sql: string): StatementSync => {
+    const statement = statements.get(sql) ?? database.prepare(sql);
+    statements.set(sql, statement);
+    return statement;
+  };
   // `never`: the builder names the row type of each query, and no check could be made here.
   return {
     executeQuery: ({ sql, parameters }: CompiledQuery) =>
       whenNotBusy(() => {
-        const statement = database.prepare(sql);
+        const statement = prepare(sql);
         const values = parameters as SQLInputValue[];
         if (statement.columns().length > 0) return { rows: statement.all(...values) as never[] };
         const { changes, lastInsertRowid } = statement.run(...values);
@@ -84,6 +94,7 @@ export async function whenNotBusy<T>(action: () => T): Promise<T> {
   }
 }
 
-function isBusy(error: unknown): boolean {
+/** Whether a statement failed because another connection is writing. */
+export function isBusy(error: unknown): boolean {
   return error instanceof Error && 'errcode' in error && (Number(error.errcode) & 0xff) === SQLITE_BUSY;
 }

@@ -1,10 +1,8 @@
 /** The readers of this process: one a session, kept while it is in use. */
-import type { Client } from '@temporalio/client';
 import { LRUCache } from 'lru-cache';
-import type { Blobs } from '../blobs.ts';
 import type { SessionView } from '../session.ts';
+import type { LogCursor } from './cursor.ts';
 import { createReader, type Reader } from './reader.ts';
-import { historySource } from './temporal-history.ts';
 
 /** A reader that has read something. */
 export type LoadedReader = Reader & { readonly view: SessionView };
@@ -22,13 +20,13 @@ export interface Readers {
 const READERS_KEPT = 1000;
 
 /** Makes the readers of a process. */
-export function createReaders(client: Client, blobs: Blobs): Readers {
+export function createReaders(cursorOf: (id: string) => LogCursor): Readers {
   const readers = new LRUCache<string, Reader>({ max: READERS_KEPT });
 
   function readerOf(id: string): Reader {
     const known = readers.get(id);
     if (known) return known;
-    const reader = createReader(historySource(client, blobs, id));
+    const reader = createReader(cursorOf(id));
     readers.set(id, reader);
     return reader;
   }

@@ -2,18 +2,14 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/**
- * A durable write comes as a few events within a millisecond or two. Asking again for each of them loads the server
- * just when it is to do the work that is waited for: with this pause a turn is a quarter quicker.
- */
-const PAUSE_MS = 4;
-
 /** What is read, and when that is over. */
 export interface Reading {
   /** Reads the next piece, waiting for it where there is none yet. */
   readMore(signal: AbortSignal): Promise<void>;
   /** Whether nothing more can come. */
   isOver(): boolean;
+  /** A rest between two reads. */
+  readonly pauseMs: number;
 }
 
 /** The loop. */
@@ -24,13 +20,16 @@ export interface Waiting {
   isLive(): boolean;
 }
 
+/** One for all: making an error each time is a good part of the cost of waiting. */
+const NOBODY_WAITS = new Error('nobody waits any more');
+
 interface Waiter {
   readonly isThere: () => boolean;
   readonly settle: (error?: unknown) => void;
 }
 
 /** Makes the loop. An error of `readMore` goes to everybody who waits; who waits next, tries again. */
-export function createWaiting({ readMore, isOver }: Reading): Waiting {
+export function createWaiting({ readMore, isOver, pauseMs }: Reading): Waiting {
   const waiters = new Set<Waiter>();
   let reading: AbortController | undefined;
 
@@ -39,7 +38,7 @@ export function createWaiting({ readMore, isOver }: Reading): Waiting {
       while (waiters.size > 0 && !isOver() && !controller.signal.aborted) {
         await readMore(controller.signal);
         for (const waiter of waiters) if (isOver() || waiter.isThere()) waiter.settle();
-        if (waiters.size > 0) await sleep(PAUSE_MS);
+        if (waiters.size > 0 && pauseMs > 0) await sleep(pauseMs);
       }
     } catch (error) {
       if (!controller.signal.aborted) for (const waiter of waiters) waiter.settle(error);
@@ -67,7 +66,7 @@ export function createWaiting({ readMore, isOver }: Reading): Waiting {
           waiters.delete(waiter);
           if (error === undefined) resolve();
           else reject(error);
-          if (waiters.size === 0) reading?.abort();
+          if (waiters.size === 0) reading?.abort(NOBODY_WAITS);
         },
       };
       signal.addEventListener('abort', onAbort, { once: true });

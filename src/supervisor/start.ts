@@ -76,13 +76,13 @@ async function startAll(config: Config, options: StartOptions, held: AsyncDispos
     held,
     startRole: createRoles({ ...options, dataDir, places, held }),
   };
-  const temporal = await provideTemporal(start);
+  const engine = config.engine === 'temporal' ? await provideTemporal(start) : {};
   // Begun when the workers have ended, and waited for when proxy and model have, too.
   const sandboxEnd = createSandboxEnd(dataDir, options.log);
   held.defer(async () => await sandboxEnd.done());
   const proxy = await startProxy(start);
   held.defer(() => sandboxEnd.begin());
-  const shared = { ...temporal, ...proxy, DROVER_BUS: await busAddress(folders, held) };
+  const shared = { ...engine, ...proxy, DROVER_BUS: await busAddress(folders, held) };
   await start.startRole('worker', workerNames(config.workers), () => ({
     ...shared,
     DROVER_API_KEY_FILE: undefined,

@@ -50,7 +50,10 @@ const SERVING = 1;
 /** The default rollback journal has a third of the throughput. FULL: what was acknowledged survives a power cut. */
 const PRAGMAS = { journal_mode: 'WAL', synchronous: 'FULL' };
 
-/** Limits and settings that the embedded server runs with; `docker/temporal/dynamicconfig.yaml` has the same. */
+/**
+ * Limits and settings that the embedded server runs with. `docker/temporal/dynamicconfig.yaml` has the same, and so has
+ * the server on Postgres that tests and comparisons start.
+ */
 export const DYNAMIC_CONFIG: DynamicConfig = {
   // The default caps a session at about ten activities a second.
   'history.transferProcessorMaxPollRPS': 2000,
@@ -143,7 +146,8 @@ function databaseFile(dataDir: string): string {
   return join(resolve(dataDir), 'temporal.db');
 }
 
-async function untilServing(address: string, signal: AbortSignal): Promise<ReadyInfo> {
+/** Resolves when the server at `address` serves; rejects when the signal aborts. */
+export async function untilServing(address: string, signal: AbortSignal): Promise<ReadyInfo> {
   const connection = Connection.lazy(connectionOptions(address));
   try {
     for (;;) {

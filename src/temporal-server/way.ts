@@ -1,4 +1,4 @@
-/** Port: a way to get the `temporal` program. Implementations: `sdk-download.ts`, `go-install.ts`. */
+/** Port: a way to get one of Temporal's programs. Implementations: `sdk-download.ts`, `go-install.ts`. */
 import type { ToolPlaces } from '../config.ts';
 
 /** One way to get the program. */

@@ -6,7 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { ensureWorkflowBundle } from '../../src/workflow-bundle.ts';
+import { ensureWorkflowBundle } from '../../src/engine/temporal/workflow-bundle.ts';
 import { connectToTemporal, NAMESPACE, script, useTestbed, type Live } from '../support/turns.ts';
 
 const bed = useTestbed();

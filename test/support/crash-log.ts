@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { createFolderBlobs } from '../../src/blobs/folder.ts';
 import type { Entry } from '../../src/log.ts';
 import type { Sessions } from '../../src/session.ts';
-import { createTemporalSessions } from '../../src/session/temporal.ts';
+import { createTemporalSessions } from '../../src/engine/temporal/sessions.ts';
 import { connectTemporal } from '../../src/temporal-server/connection.ts';
 import type { CrashServer } from './crash-server.ts';
 import { checkLog } from './invariants.ts';

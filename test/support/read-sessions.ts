@@ -1,13 +1,14 @@
 /** The reading half of the sessions port, over a history that the test writes by hand. */
 import type { Sessions } from '../../src/session.ts';
 import { selectSlice } from '../../src/session/listing.ts';
+import { createHistoryCursor } from '../../src/engine/temporal/history-cursor.ts';
 import { createReader } from '../../src/session/reader.ts';
 import { tail } from '../../src/session/tail.ts';
 import type { FakeSource } from './history.ts';
 
 /** Sessions that all have this one log. */
 export function readSessions(source: FakeSource): Sessions {
-  const reader = createReader(source);
+  const reader = createReader(createHistoryCursor(source));
   const half: Pick<Sessions, 'getSession' | 'getEvents' | 'follow'> = {
     async getSession() {
       await reader.sync();

@@ -10,6 +10,12 @@ export interface ServerInfo {
   readonly url: string;
   readonly apiKey: string;
   readonly dataDir: string;
+  /** What keeps its sessions. */
+  readonly engine: 'temporal' | 'log';
+  /** Of the Temporal server that it uses, embedded or not. */
+  readonly temporalAddress: string | undefined;
+  /** Of its Postgres; without one it keeps its records in SQLite. */
+  readonly databaseUrl: string | undefined;
 }
 
 /** A server that the caller must stop. */
@@ -59,12 +65,26 @@ export async function startTestServer(env: Readonly<Record<string, string>> = {}
       () => /^drover ready: (\S+)\n/m.exec(running.stdout())?.[1],
       READY_WITHIN_MS,
     );
-    return { url: await Promise.race([ready, early]), apiKey, dataDir, running, stop };
+    const url = await Promise.race([ready, early]);
+    return { url, apiKey, dataDir, ...(await partsOf(dataDir, env)), running, stop };
   } catch (error) {
     const logs = await logTails(dataDir);
     await stop();
     throw new Error(`${String(error)}\n${running.stderr()}\n${logs}`, { cause: error });
   }
+}
+
+async function partsOf(
+  dataDir: string,
+  env: Readonly<Record<string, string>>,
+): Promise<Pick<ServerInfo, 'engine' | 'temporalAddress' | 'databaseUrl'>> {
+  const engine = env['DROVER_ENGINE'] === 'log' ? 'log' : 'temporal';
+  const embedded = async () => `127.0.0.1:${await readPort(dataDir, 'temporal')}`;
+  return {
+    engine,
+    temporalAddress: engine === 'log' ? undefined : (env['TEMPORAL_ADDRESS'] ?? (await embedded())),
+    databaseUrl: env['DATABASE_URL'],
+  };
 }
 
 /** The end of each role's log, for a person who wonders why a server misbehaves. */
@@ -81,7 +101,11 @@ export async function logTails(dataDir: string): Promise<string> {
 }
 
 /** The port of a server's part, from `run/ports.json`. */
-export async function portOf({ dataDir }: ServerInfo, part: 'temporal' | 'model' | 'proxy'): Promise<number> {
+export async function portOf({ dataDir }: ServerInfo, part: 'model' | 'proxy'): Promise<number> {
+  return await readPort(dataDir, part);
+}
+
+async function readPort(dataDir: string, part: string): Promise<number> {
   const ports = JSON.parse(await readFile(join(dataDir, 'run', 'ports.json'), 'utf8')) as Record<
     string,
     number

@@ -1,7 +1,7 @@
 /** What a session costs in Temporal: its history, read past the server under test. */
 import { Client, type WorkflowExecutionDescription } from '@temporalio/client';
 import { defaultPayloadConverter, type Payload } from '@temporalio/common';
-import { carried, type HistoryEvent } from '../../src/session/history.ts';
+import { carried, type HistoryEvent } from '../../src/engine/temporal/history.ts';
 import { eventually } from './process.ts';
 import { connectToTemporal, NAMESPACE } from './turns.ts';
 

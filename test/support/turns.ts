@@ -14,17 +14,15 @@ import type {
   BetaManagedAgentsStreamSessionEvents,
   EventListParams,
 } from '@anthropic-ai/sdk/resources/beta/sessions/events';
-import { Client, type Connection } from '@temporalio/client';
-import { join } from 'node:path';
+import type { Connection } from '@temporalio/client';
 import { afterAll } from 'vitest';
-import { createFolderBlobs } from '../../src/blobs/folder.ts';
 import { SessionGoneError } from '../../src/session.ts';
-import { createTemporalSessions } from '../../src/session/temporal.ts';
 import { connectTemporal } from '../../src/temporal-server/connection.ts';
 import { createClient, server, unique, type TestClient } from './client.ts';
 import { collect } from './control-plane.ts';
 import { checkLog } from './invariants.ts';
 import { eventually } from './process.ts';
+import { withSessions } from './sessions.ts';
 import { portOf } from './server.ts';
 
 export { script } from '../../src/model/directives.ts';
@@ -267,9 +265,7 @@ function toLive(client: Anthropic, session: BetaManagedAgentsSession, watcher: W
 /** Checks the log of each session that is still there, and every prefix of it. */
 export async function checkLogs(ids: readonly string[]): Promise<void> {
   if (ids.length === 0) return;
-  const connection = await connectToTemporal();
-  try {
-    const sessions = sessionsOver(connection);
+  await withSessions(server(), async (sessions) => {
     for (const id of ids) {
       try {
         const { loop } = await sessions.getSession(id);
@@ -279,9 +275,7 @@ export async function checkLogs(ids: readonly string[]): Promise<void> {
         throw new Error(`the log of ${id} is not as it must be`, { cause: error });
       }
     }
-  } finally {
-    await connection.close();
-  }
+  });
 }
 
 /** The Temporal namespace of the running server. */
@@ -289,15 +283,9 @@ export const NAMESPACE = 'drover';
 
 /** Connects to the Temporal server of the run. The caller closes. */
 export async function connectToTemporal(): Promise<Connection> {
-  return await connectTemporal(`127.0.0.1:${await portOf(server(), 'temporal')}`);
-}
-
-function sessionsOver(connection: Connection) {
-  return createTemporalSessions({
-    client: new Client({ connection, namespace: NAMESPACE }),
-    blobs: createFolderBlobs(join(server().dataDir, 'blobs')),
-    taskQueue: 'drover',
-  });
+  const { temporalAddress } = server();
+  if (temporalAddress === undefined) throw new Error('this server has no Temporal');
+  return await connectTemporal(temporalAddress);
 }
 
 /** What the scripted model was asked in requests that hold this text, oldest first. */

@@ -152,7 +152,6 @@ describe('settings of roles', () => {
 
   it.each([
     [{ DATABASE_URL: 'postgres://u:hidden@h/d' }, 'DATABASE_URL: this version'],
-    [{ DROVER_ENGINE: 'log' }, 'DROVER_ENGINE: this version'],
     [{ DROVER_ENGINE: 'steam' }, 'DROVER_ENGINE: expected one of'],
     [{ PORT: '70000' }, 'PORT: 70000 is no port'],
     [{ ANTHROPIC_BASE_URL: 'ftp://u:hidden@h' }, 'ANTHROPIC_BASE_URL: expected a URL'],

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Draft } from '../../src/log.ts';
-import { carried, closing, eventNumber } from '../../src/session/history.ts';
+import { carried, closing, eventNumber } from '../../src/engine/temporal/history.ts';
 import {
   completed,
   continued,

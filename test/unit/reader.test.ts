@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Draft } from '../../src/log.ts';
 import { SessionGoneError } from '../../src/session.ts';
+import { createHistoryCursor } from '../../src/engine/temporal/history-cursor.ts';
 import { createReader, type Reader } from '../../src/session/reader.ts';
 import { created, said } from '../support/conversation.ts';
 import { eventually } from '../support/eventually.ts';
@@ -24,7 +25,7 @@ const ids = (reader: Reader): string[] => reader.entries.map(({ event }) => even
 function open(options?: Parameters<typeof createFakeSource>[0]): { source: FakeSource; reader: Reader } {
   const source = createFakeSource(options);
   source.add('run-1', [started([created()]), NOISE, signaled([said('m', 'hi')])]);
-  return { source, reader: createReader(source) };
+  return { source, reader: createReader(createHistoryCursor(source)) };
 }
 
 describe('sync', () => {
@@ -77,7 +78,7 @@ describe('sync', () => {
     await expect(reader.sync()).rejects.toThrow(SessionGoneError);
     const empty = createFakeSource();
     empty.add('run-1', [NOISE, ENDED]);
-    await expect(createReader(empty).sync()).rejects.toThrow(SessionGoneError);
+    await expect(createReader(createHistoryCursor(empty)).sync()).rejects.toThrow(SessionGoneError);
   });
 
   test('of a closed workflow needs nothing to follow', async () => {
@@ -118,7 +119,7 @@ describe('a chain of runs', () => {
     source.add('run-1', [continued('run-2')]);
     source.add('run-2', [started([]), signaled([said('n', 'more')])]);
     // The head is from before the new run; what was durable then is in the first.
-    await createReader({ ...source, head: () => asked }).sync();
+    await createReader(createHistoryCursor({ ...source, head: () => asked })).sync();
     await reader.sync();
     expect(ids(reader)).toEqual(['sevt_created', 'm', 'n']);
   });

@@ -47,7 +47,7 @@ export async function openStream(deps: StreamDeps, request: StreamRequest): Prom
   const body = createFrameBody(closing);
   const gate = createPreviewGate(new Set(deltas));
   const show = (frames: readonly Preview[]): void =>
-    frames.forEach((frame) => body.send(toFrame(frame.type, frame)));
+    body.send(frames.map((frame) => toFrame(frame.type, frame)));
   const unlisten =
     deltas.length > 0
       ? deps.previews.listen(sessionId, (message) => show(gate.preview(message)))
@@ -57,15 +57,15 @@ export async function openStream(deps: StreamDeps, request: StreamRequest): Prom
     unlisten();
     throw error;
   });
-  body.send(PING_FRAME);
-  const ping = setInterval(() => body.send(PING_FRAME), PING_EVERY_MS);
+  body.send([PING_FRAME]);
+  const ping = setInterval(() => body.send([PING_FRAME]), PING_EVERY_MS);
   const finish = (): void => {
     clearInterval(ping);
     unlisten();
     body.end();
   };
   // Whatever goes wrong at the end, the stream just ends: its client opens it again and lists.
-  void run(deps, { sessionId, tail, gate, body, show, resumable }).then(finish, finish);
+  void run(deps, { sessionId, tail, gate, body, resumable }).then(finish, finish);
   return new Response(body.stream, { headers: STREAM_HEADERS });
 }
 
@@ -74,7 +74,6 @@ interface Connection {
   readonly tail: Tail;
   readonly gate: PreviewGate;
   readonly body: FrameBody;
-  readonly show: (frames: readonly Preview[]) => void;
   readonly resumable: boolean;
 }
 
@@ -83,10 +82,12 @@ async function run(deps: StreamDeps, connection: Connection): Promise<void> {
   let broken = false;
   try {
     for await (const entries of tail.entries) {
-      for (const entry of entries) {
-        if (resumable) await body.taken();
-        pass(connection, entry);
-      }
+      if (!resumable) body.send(entries.flatMap((entry) => framesOf(connection, entry)));
+      else
+        for (const entry of entries) {
+          await body.taken();
+          body.send(framesOf(connection, entry));
+        }
     }
   } catch (error) {
     broken = !(error instanceof SessionGoneError);
@@ -94,16 +95,16 @@ async function run(deps: StreamDeps, connection: Connection): Promise<void> {
   // Asked first, also of what broke: content of a session that is being deleted goes before its log does.
   if (await deps.isDeleted(sessionId)) {
     const deleted = { type: 'session.deleted', id: newId('sevt'), processed_at: deps.now() };
-    body.send(toFrame(deleted.type, deleted));
+    body.send([toFrame(deleted.type, deleted)]);
   } else if (broken) {
     const message = 'The stream broke; open it again and list the events.';
-    body.send(toFrame('error', { type: 'error', error: { type: 'api_error', message } }));
+    body.send([toFrame('error', { type: 'error', error: { type: 'api_error', message } })]);
   }
 }
 
-function pass({ gate, body, show, resumable }: Connection, entry: Entry): void {
+function framesOf({ gate, resumable }: Connection, entry: Entry): string[] {
   const event = toWire(entry);
-  if (!event) return;
-  body.send(toFrame(event.type, event, resumable ? entry.position : undefined));
-  show(gate.event(event));
+  if (!event) return [];
+  const own = toFrame(event.type, event, resumable ? entry.position : undefined);
+  return [own, ...gate.event(event).map((frame) => toFrame(frame.type, frame))];
 }

@@ -7,10 +7,10 @@ import {
 } from '@temporalio/client';
 import { status as GrpcStatus } from '@grpc/grpc-js';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Blobs } from '../blobs.ts';
-import { SessionGoneError } from '../session.ts';
-import { unpack } from './pack.ts';
-import type { HistorySource } from './reader.ts';
+import type { Blobs } from '../../blobs.ts';
+import { SessionGoneError } from '../../session.ts';
+import { unpack } from '../../session/pack.ts';
+import type { HistorySource } from './history-cursor.ts';
 
 const LARGEST_PAGE = 256;
 const LOOK_AGAIN_MS = 25;

@@ -1,8 +1,8 @@
 /** Which history events carry session events, and what they hold. Walks known types by name, ignores the rest. */
 import { defaultPayloadConverter, type Payload } from '@temporalio/common';
 import type { temporal } from '@temporalio/proto';
-import type { Author, Draft } from '../log.ts';
-import { EMIT_SIGNAL, LOG_MEMO } from '../../workflows/messages.ts';
+import type { Author, Draft } from '../../log.ts';
+import { EMIT_SIGNAL, LOG_MEMO } from '../../../workflows/messages.ts';
 
 /** A Temporal history event. */
 export type HistoryEvent = temporal.api.history.v1.IHistoryEvent;

@@ -9,7 +9,7 @@ import { glob, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 /** Whatever the bundle can be made of; more than it is, so that no change is missed. */
 const SOURCES = [
   'workflows/**/*.ts',

@@ -1,0 +1,293 @@
+/**
+ * Works on one session for as long as this harness has its lease: the interpreter of `src/loop.ts` on the log engine.
+ * Each activation is one conditional append. When somebody else has written meanwhile, nothing of it has happened,
+ * and the loop is asked anew. Everything here may be lost at any moment; the log says how to go on.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from '../../log-line.ts';
+import { closed, ended, fold, isBusy, type LoopState } from '../../loop/state.ts';
+import { messageOf, type Operations } from '../../operations.ts';
+import { SessionGoneError } from '../../session.ts';
+import type { Reader } from '../../session/reader.ts';
+import { draftOf } from '../../view.ts';
+import { createRunning } from './carry-out.ts';
+import { callOf, plan, resumed, type Plan, type Result } from './plan.ts';
+import type { CarrierRow, Lease, LogStore } from './store.ts';
+
+/** What a driver works with. */
+export interface DriverDeps {
+  readonly store: LogStore;
+  readonly operations: Operations;
+  readonly readerOf: (sessionId: string) => Reader;
+  /** Tells readers of this process, and announces to others, what was written. */
+  readonly wrote: (sessionId: string, carrier: CarrierRow | undefined) => void;
+  readonly newId: () => string;
+  readonly log: Logger;
+}
+
+/** A session at work. */
+export interface Driver {
+  /** How long the log is as far as this driver knows. */
+  readonly length: number;
+  /** Whether nothing is to be done as far as this driver knows. */
+  readonly isAtRest: boolean;
+  /** Somebody else may have written. */
+  nudge(): void;
+  /** Gives the session back at once if it is at rest. */
+  letGo(): void;
+  /** Gives the session up, for another harness to go on with. Resolves when it is given back. */
+  giveUp(): Promise<void>;
+  /** Resolves when the session is no longer this driver's. */
+  readonly over: Promise<void>;
+}
+
+/** A session at rest is kept so long: its next turn needs no new lease. */
+const LINGER_MS = 10_000;
+const FIRST_PAUSE_MS = 50;
+const LONGEST_PAUSE_MS = 2000;
+
+/** The lease is gone, or about to be. */
+class LeaseLostError extends Error {
+  override readonly name = 'LeaseLostError';
+}
+
+/** Starts to work. `losses`: leases that ended in the middle of what is under way. */
+export function startDriver(lease: Lease, losses: number, deps: DriverDeps): Driver {
+  const { store, operations, log } = deps;
+  const { sessionId } = lease;
+  const lost = new AbortController();
+  const work = createWork(lease, losses, { ...deps, lost: lost.signal });
+
+  /** Works until the session is released or lost; whatever else goes wrong is tried again. */
+  async function drive(): Promise<void> {
+    for (let failures = 0; ; failures += 1) {
+      try {
+        const rest = await work.untilRest();
+        if (rest.finish) return await finish(rest.state);
+        if (await store.release(lease, { length: work.length, due: false, lost: false })) return;
+        work.nudge();
+      } catch (error) {
+        if (lost.signal.aborted || error instanceof LeaseLostError || error instanceof SessionGoneError)
+          return lost.abort(error);
+        const fields = { session: sessionId, error: messageOf(error) };
+        log.warn('a session could not be worked on; it will be tried again', fields);
+        work.nudge();
+        await sleep(Math.min(FIRST_PAUSE_MS * 2 ** failures, LONGEST_PAUSE_MS));
+      }
+    }
+  }
+
+  /** The session is over: its hand is freed, and nobody has to look at it any more. */
+  async function finish({ hand }: LoopState): Promise<void> {
+    if (hand) {
+      await operations.release(hand).catch((error: unknown) => {
+        const fields = { hand: hand.id, error: messageOf(error) };
+        log.warn('the hand could not be released; the reaper will take it', fields);
+      });
+    }
+    await store.release(lease, { length: work.length, due: false, lost: false });
+    deps.wrote(sessionId, undefined);
+  }
+
+  const over = drive();
+  return {
+    get length() {
+      return work.length;
+    },
+    get isAtRest() {
+      return work.isAtRest;
+    },
+    nudge: () => work.nudge(),
+    letGo: () => work.letGo(),
+    async giveUp() {
+      const { isAtRest } = work;
+      lost.abort(new LeaseLostError('the harness stops'));
+      await over;
+      const { length } = work;
+      if (isAtRest && (await store.release(lease, { length, due: false, lost: false }))) return;
+      await store.release(lease, { length, due: true, lost: !isAtRest });
+    },
+    over,
+  };
+}
+
+interface Work {
+  readonly length: number;
+  /** Whether nothing is to be done as far as is known. */
+  readonly isAtRest: boolean;
+  nudge(): void;
+  letGo(): void;
+  /** Works until nothing has been to do for a while, or the session is over. Can be called again, also after it failed. */
+  untilRest(): Promise<Plan>;
+}
+
+function createWork(lease: Lease, losses: number, deps: DriverDeps & { lost: AbortSignal }): Work {
+  const { store, wrote, newId, lost } = deps;
+  const { sessionId } = lease;
+  const reader = deps.readerOf(sessionId);
+  const inbox: Result[] = [];
+  const arrivals = createArrivals(lost);
+  const running = createRunning({
+    ...deps,
+    sessionId,
+    entries: reader.entries,
+    onResult(result) {
+      inbox.push(result);
+      arrivals.add();
+    },
+  });
+  let state: LoopState | undefined;
+  let length = 0;
+  let attempts = losses;
+  /** What the head says of the work, as far as this driver has said it. */
+  let told: 'nothing' | 'working' | 'resting' = 'nothing';
+  /** Whether the log may be longer than is known here. */
+  let isStale = true;
+
+  /** Takes in what others have written. */
+  async function catchUp(): Promise<LoopState> {
+    isStale = false;
+    const read = await readOn({ lease, store, reader, lost }, state, length);
+    let next = read.state;
+    // Somebody asks, and may find that nothing is to be done: that has to be said again.
+    if (read.due && told === 'resting') told = 'nothing';
+    length = reader.entries.length;
+    for (const { operation } of takeWritten(inbox, reader))
+      next = ended(next, operation.kind, callOf(operation));
+    return next;
+  }
+
+  /** One activation. Answers what came of it, or undefined where it has to be done again. */
+  async function activate(): Promise<Plan | undefined> {
+    if (isStale || state === undefined) state = await catchUp();
+    const nowMs = Date.now();
+    const results = [...inbox];
+    const planned = plan(state, results, { newId, nowMs: () => nowMs });
+    const { drafts } = planned;
+    const working = planned.finish || isBusy(planned.state);
+    if (drafts.length > 0 || told !== (working ? 'working' : 'resting')) {
+      const write = { expected: length, drafts, nowUs: nowMs * 1000, working };
+      const written = await store.append(lease, write);
+      if ('refused' in written) {
+        if (written.refused === 'fenced') throw new LeaseLostError('another harness has the session');
+        isStale = true;
+        return undefined;
+      }
+      told = working ? 'working' : 'resting';
+      if (drafts.length > 0) attempts = 0;
+      wrote(sessionId, written.ok);
+    }
+    // Where this fails nothing has happened here, and the log is read like somebody else's.
+    await reader.until(() => reader.entries.length >= length + drafts.length, lost);
+    length += drafts.length;
+    state = planned.state;
+    inbox.splice(0, results.length);
+    return planned;
+  }
+
+  return {
+    get length() {
+      return length;
+    },
+    nudge() {
+      isStale = true;
+      arrivals.add();
+    },
+    letGo: () => arrivals.cutShort(),
+    get isAtRest() {
+      return told === 'resting' && running.size === 0 && inbox.length === 0;
+    },
+    async untilRest() {
+      for (;;) {
+        const seen = arrivals.count;
+        const planned = await activate();
+        if (!planned) continue;
+        if (planned.cancel) running.interrupt();
+        for (const start of planned.starts) running.launch(start, planned.state, attempts + 1);
+        if (planned.finish) return planned;
+        const withinMs = isBusy(planned.state) ? undefined : LINGER_MS;
+        if (!(await arrivals.after(seen, withinMs))) return planned;
+      }
+    },
+  };
+}
+
+interface Reading {
+  readonly lease: Lease;
+  readonly store: LogStore;
+  readonly reader: Reader;
+  readonly lost: AbortSignal;
+}
+
+/** Reads the log to its end and folds what stands behind `length` into what is known, or all of it. */
+async function readOn(
+  { lease, store, reader, lost }: Reading,
+  known: LoopState | undefined,
+  length: number,
+): Promise<{ state: LoopState; due: boolean }> {
+  const head = await store.head(lease.sessionId);
+  if (head?.epoch !== lease.epoch) throw new LeaseLostError('another harness has the session');
+  await reader.until(() => reader.entries.length >= head.length && reader.view !== undefined, lost);
+  lost.throwIfAborted();
+  if (!reader.view) throw new SessionGoneError(`no session ${lease.sessionId}`);
+  const state =
+    known === undefined
+      ? resumed(reader.view.loop, reader.entries)
+      : reader.entries.slice(length).reduce((folded, entry) => {
+          const at = entry.event.processed_at;
+          return fold(folded, [draftOf(entry)], at === null ? folded.clockMs : Date.parse(at));
+        }, known);
+  return { state: head.state === 'closing' ? closed(state) : state, due: head.due };
+}
+
+/** Takes out the results that are in the log already: the answer to their append was lost. */
+function takeWritten(inbox: Result[], reader: Reader): Result[] {
+  const isWritten = ({ drafts: [first] }: Result): boolean =>
+    first !== undefined && 'event' in first && reader.has(first.event.id);
+  const written = inbox.filter(isWritten);
+  inbox.splice(0, inbox.length, ...inbox.filter((result) => !isWritten(result)));
+  return written;
+}
+
+interface Arrivals {
+  readonly count: number;
+  add(): void;
+  /** Ends a wait that has a limit as if that had passed. */
+  cutShort(): void;
+  /** Waits until more than `seen` have arrived; false when none has for so long. Rejects when the lease is lost. */
+  after(seen: number, withinMs: number | undefined): Promise<boolean>;
+}
+
+function createArrivals(lost: AbortSignal): Arrivals {
+  let count = 0;
+  let wake: () => void = () => undefined;
+  let isLimited = false;
+  lost.addEventListener('abort', () => wake(), { once: true });
+  return {
+    get count() {
+      return count;
+    },
+    add() {
+      count += 1;
+      wake();
+    },
+    cutShort() {
+      if (isLimited) wake();
+    },
+    async after(seen, withinMs) {
+      isLimited = withinMs !== undefined;
+      if (count === seen && !lost.aborted) {
+        await new Promise<void>((resolve) => {
+          const timer = withinMs === undefined ? undefined : setTimeout(resolve, withinMs);
+          wake = () => {
+            clearTimeout(timer);
+            resolve();
+          };
+        });
+      }
+      isLimited = false;
+      lost.throwIfAborted();
+      return count !== seen;
+    },
+  };
+}

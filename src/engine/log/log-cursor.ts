@@ -1,0 +1,76 @@
+/** A log in the store as a cursor. What is written in this process need not be read back. */
+import { createProjection, type Entry } from '../../log.ts';
+import { SessionGoneError } from '../../session.ts';
+import type { LogCursor } from '../../session/cursor.ts';
+import type { Changes } from './changes.ts';
+import type { CarrierRow, LogStore } from './store.ts';
+
+/** A cursor that can be told what was written. */
+export interface TellableCursor extends LogCursor {
+  /** Saves reading a carrier back that follows directly; any other is ignored. */
+  tell(carrier: CarrierRow): void;
+}
+
+/** What a cursor reads with. */
+export interface LogCursorDeps {
+  readonly store: LogStore;
+  readonly changes: Changes;
+  readonly unpack: (entry: Entry) => Promise<Entry>;
+}
+
+/** Carriers that are read at a time. */
+const PAGE = 200;
+/** Changes are announced; that they are is not certain. */
+const LOOK_AGAIN_MS = 1000;
+
+/** The log does not hold together. */
+class DamagedLogError extends Error {
+  override readonly name = 'DamagedLogError';
+}
+
+/** Starts before the first entry. */
+export function createLogCursor(
+  sessionId: string,
+  { store, changes, unpack }: LogCursorDeps,
+): TellableCursor {
+  const projection = createProjection();
+  const told: CarrierRow[] = [];
+
+  function project(rows: readonly CarrierRow[]): Entry[] {
+    return rows.flatMap(({ position, timeUs, author, drafts }) => {
+      if (position < projection.entries.length) return [];
+      const added = projection.append(drafts, timeUs, author);
+      if (added[0]?.position !== position || added.length !== drafts.length)
+        throw new DamagedLogError(`the log of ${sessionId} has a carrier at ${position} that does not fit`);
+      return added;
+    });
+  }
+
+  return {
+    pauseMs: 0,
+    get closed() {
+      return projection.entries.at(-1)?.event.type === 'session.status_terminated';
+    },
+    tell(carrier) {
+      const expected = told.reduce((at, { drafts }) => at + drafts.length, projection.entries.length);
+      if (carrier.position === expected) told.push(carrier);
+    },
+    async next(signal) {
+      if (told.length > 0) return project(told.splice(0));
+      const changed = changes.next(sessionId, LOOK_AGAIN_MS, signal);
+      const position = projection.entries.length;
+      const rows = await store.read(sessionId, position, PAGE);
+      if (rows.length > 0) return project(rows);
+      if (!(await store.head(sessionId))) throw new SessionGoneError(`no session ${sessionId}`);
+      if (told.length === 0) await changed;
+      signal.throwIfAborted();
+      return [];
+    },
+    async mark() {
+      const head = await store.head(sessionId);
+      if (!head) throw new SessionGoneError(`no session ${sessionId}`);
+      return () => projection.entries.length >= head.length;
+    },
+    unpack,
+  };
+}

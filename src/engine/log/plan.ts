@@ -1,0 +1,80 @@
+/** One activation of a session on the log engine: what to write and what to start, given what has come. Pure. */
+import type { Draft, Entry } from '../../log.ts';
+import { author, decide, type Operation, type Pen } from '../../loop.ts';
+import { began, cancelled, ended, fold, type LoopState } from '../../loop/state.ts';
+
+/** An operation that is over, and what it produced. */
+export interface Result {
+  readonly operation: Operation;
+  readonly drafts: readonly Draft[];
+}
+
+/** An operation to start. `spanId`: of the model request that the session is in. */
+export interface Start {
+  readonly operation: Operation;
+  readonly spanId: string;
+}
+
+/** What an activation amounts to. */
+export interface Plan {
+  /** To be written at once, or not at all. */
+  readonly drafts: readonly Draft[];
+  readonly starts: readonly Start[];
+  /** Whether what runs is to be told to stop. */
+  readonly cancel: boolean;
+  readonly finish: boolean;
+  /** What the loop remembers once that is written. */
+  readonly state: LoopState;
+}
+
+/** Takes results in and lets the loop decide until it waits. */
+export function plan(before: LoopState, results: readonly Result[], pen: Pen): Plan {
+  const drafts: Draft[] = [];
+  const starts: Start[] = [];
+  let state = before;
+  let cancel = false;
+  const write = (some: readonly Draft[]): void => {
+    drafts.push(...some);
+    state = fold(state, some, pen.nowMs());
+  };
+  for (const { operation, drafts: own } of results) {
+    write(own);
+    state = ended(state, operation.kind, callOf(operation));
+  }
+  for (;;) {
+    const step = decide(state);
+    if (!step || step.finish) return { drafts, starts, cancel, finish: step !== undefined, state };
+    if (step.cancel) {
+      state = cancelled(state);
+      cancel = true;
+      continue;
+    }
+    write(author(state, step.write, pen));
+    for (const operation of step.start) {
+      starts.push({ operation, spanId: state.phase.at === 'thinking' ? state.phase.spanId : '' });
+      state = began(state, operation.kind, callOf(operation));
+    }
+  }
+}
+
+/** The tool call that an operation runs, or none. */
+export function callOf(operation: Operation): string {
+  return operation.kind === 'tool' ? operation.callId : '';
+}
+
+/** What the log does not say of what the loop remembers, for a harness that takes a session over. */
+export function resumed(state: LoopState, entries: readonly Entry[]): LoopState {
+  return { ...state, handTried: provisionings(entries) > 0 };
+}
+
+/** How many hands have been asked for: names the next one, the same whoever asks. */
+export function provisionings(entries: readonly Entry[]): number {
+  return entries.filter(({ event: { type } }) => type === 'x.hand_provisioned' || type === 'x.hand_failed')
+    .length;
+}
+
+/** When the pause before the next try of the model ends, counted from the event that began it. */
+export function pauseEndMs(entries: readonly Entry[], ms: number): number {
+  const began = entries.findLast(({ event }) => event.type === 'session.status_rescheduled');
+  return Date.parse(began?.event.processed_at ?? '') + ms;
+}

@@ -1,0 +1,115 @@
+/**
+ * Port: where the log engine keeps logs. A log is a sequence of carriers; each names the position of its first entry.
+ * Beside it stands one small row a session, the head: how long the log is, who works on it, and whether anything is
+ * due. All writes are conditional on the head, so that no two of them can disagree about a position.
+ */
+import type { Author, Draft } from '../../log.ts';
+
+/** One durable write, as it is read back. Its entries have the positions and microseconds from the first one on. */
+export interface CarrierRow {
+  readonly position: number;
+  readonly timeUs: number;
+  readonly author: Author;
+  readonly drafts: readonly Draft[];
+}
+
+/** What is known of a log beside its entries. */
+export interface Head {
+  readonly length: number;
+  /** Counts the leases: an append under an older one is refused. */
+  readonly epoch: number;
+  readonly holder: string | null;
+  /** Whether something is to be done, or under way. */
+  readonly due: boolean;
+  /** `closing`: it is being deleted. `terminated`: it takes no more events. */
+  readonly state: 'open' | 'terminated' | 'closing';
+  /** Leases that ended in the middle of operations since a harness last wrote something. */
+  readonly losses: number;
+}
+
+/** The right to write what the harness decides. Good until somebody else has claimed the session. */
+export interface Lease {
+  readonly sessionId: string;
+  readonly epoch: number;
+  readonly holder: string;
+}
+
+/** What a harness writes at once. */
+export interface HarnessWrite {
+  /** The length that the decision was taken on. */
+  readonly expected: number;
+  readonly drafts: readonly Draft[];
+  /** The time of the first entry, unless the log is ahead of it. */
+  readonly nowUs: number;
+  /** Whether operations are under way: when this harness dies, another one takes them over. */
+  readonly working: boolean;
+}
+
+/** `changed`: somebody else has written; read and decide anew. `fenced`: the lease is lost. */
+export type Written = { readonly ok: CarrierRow | undefined } | { readonly refused: 'changed' | 'fenced' };
+
+/** A session that a harness may have to look at. */
+export interface Due {
+  readonly sessionId: string;
+  readonly length: number;
+  /** Whether the asking harness has it. */
+  readonly own: boolean;
+}
+
+/** The port. Implementations: `sqlite.ts`, `postgres.ts`. */
+export interface LogStore {
+  /** Makes a log with its first carriers; with `due`, a harness is to look at it. Idempotent. */
+  create(sessionId: string, carriers: readonly CarrierRow[], due: boolean): Promise<void>;
+  head(sessionId: string): Promise<Head | undefined>;
+  /** Carriers from a position on, in order, at most `limit`. */
+  read(sessionId: string, position: number, limit: number): Promise<CarrierRow[]>;
+  /**
+   * Appends what clients send, whatever the length is, and makes the session due. A batch whose first event is there
+   * already changes nothing. Answers false when the log takes no events.
+   */
+  appendClient(sessionId: string, drafts: readonly Draft[], nowUs: number): Promise<boolean>;
+  /** Makes the session due. Answers false when it is not there, or over. */
+  touch(sessionId: string): Promise<boolean>;
+  /** Marks the session as being deleted, and due. */
+  startClosing(sessionId: string): Promise<void>;
+  /** Takes the lease where nobody has it, or its holder is silent. */
+  claim(sessionId: string, holder: string): Promise<(Lease & { readonly head: Head }) | undefined>;
+  append(lease: Lease, write: HarnessWrite): Promise<Written>;
+  /**
+   * Gives the lease back. `due`: somebody else is to go on. `lost`: what was under way ended with the lease. Without
+   * `due` it is kept, and answers false, when the log is longer than `length`.
+   */
+  release(
+    lease: Lease,
+    how: { readonly length: number; readonly due: boolean; readonly lost: boolean },
+  ): Promise<boolean>;
+  /** Says that a harness lives. */
+  beat(holder: string): Promise<void>;
+  /** Forgets a harness that ends in order, and any that has been silent for a day. */
+  leave(holder: string): Promise<void>;
+  /** Sessions that are due and held by nobody who lives, and those that `holder` itself has and that are due. */
+  due(holder: string, limit: number): Promise<Due[]>;
+  /** Erases a log. Idempotent. */
+  remove(sessionId: string): Promise<void>;
+  /** Throws when the database cannot be reached. */
+  check(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A harness that has not been heard of for so long is taken for dead. */
+export const SILENT_AFTER_MS = 1500;
+
+/** After that, nothing of a dead harness matters any more. */
+export const FORGOTTEN_AFTER_MS = 86_400_000;
+
+/** The state that drafts leave a log in. */
+export function stateAfter(drafts: readonly Draft[]): 'open' | 'terminated' {
+  const isOver = drafts.some((draft) => 'event' in draft && draft.event.type === 'session.status_terminated');
+  return isOver ? 'terminated' : 'open';
+}
+
+/** By what a repeated batch of a client is recognised. */
+export function keyOf(drafts: readonly Draft[]): string | null {
+  const [first] = drafts;
+  return first && 'event' in first ? first.event.id : null;
+}
