@@ -53,7 +53,9 @@ export function showReport(
 
 /** Reads a side: the name of an engine, then settings: `log DROVER_STEERING=round`. */
 export function readSide(text: string): SideSettings {
-  const [engine = '', ...settings] = text.split(/\s+/).filter((word) => word !== '');
+  const [engine, ...settings] = text.split(/\s+/).filter((word) => word !== '');
+  if (engine !== 'temporal' && engine !== 'log')
+    throw new Error(`expected temporal or log, then settings, got "${text}"`);
   const env = settings.map((setting) => {
     const [, name, value] = /^([A-Z_]+)=(.*)$/.exec(setting) ?? [];
     if (name === undefined || value === undefined) throw new Error(`expected NAME=value, got "${setting}"`);

@@ -5,13 +5,13 @@ import type { Entry } from '../../src/log.ts';
 import { createHolds, type Holds } from '../../src/model/holds.ts';
 import { createRequestLog, type ReceivedRequest, type RequestLog } from '../../src/model/request-log.ts';
 import { serveModel } from '../../src/model/serve.ts';
-import { withSessions } from '../support/crash-log.ts';
 import { cleanUp, makeDataDir, startCrashServer, type Killed } from '../support/crash-server.ts';
 import { eventually } from '../support/process.ts';
+import { withSessions, type SessionsPlace } from '../support/sessions.ts';
 
 /** Which engine a side has, and what else is set for it. */
 export interface SideSettings {
-  readonly engine: string;
+  readonly engine: SessionsPlace['engine'];
   readonly env: Readonly<Record<string, string>>;
 }
 
@@ -93,6 +93,8 @@ export async function startSide({ engine, env }: SideSettings): Promise<Side> {
     await end();
     throw error;
   });
+  const { temporal } = server.ports;
+  const place = { engine, dataDir, temporalAddress: engine === 'log' ? undefined : `127.0.0.1:${temporal}` };
   const headers = { 'x-api-key': server.apiKey };
   const missing = new Map<string, Promise<void>>();
   const handFolders = createHandFinder(join(dataDir, 'hands'));
@@ -128,7 +130,7 @@ export async function startSide({ engine, env }: SideSettings): Promise<Side> {
       asked.delete(mark);
       return requests;
     },
-    readLog: (sessionId) => withSessions(server, (sessions) => sessions.getEvents(sessionId)),
+    readLog: (sessionId) => withSessions(place, (sessions) => sessions.getEvents(sessionId)),
     async kill(role) {
       await missing.get(role);
       const killed = await server.kill(role);
