@@ -36,10 +36,10 @@ function initialBlocks(stage: Stage) {
   return sent.type === 'message' ? sent.content : [text(stage.name())];
 }
 
-/** Three to seven scenes; in every seventh conversation some of them kill. */
+/** Two to five scenes, and in every fifth conversation one or two that kill. */
 function scenesOf(stage: Stage): Scene[] {
   const { dice } = stage;
-  const scenes = Array.from({ length: dice.int(3, 6) }, () => ordinaryScene(stage));
+  const scenes = Array.from({ length: dice.int(2, 5) }, () => ordinaryScene(stage));
   const insert = (scene: Scene): void => void scenes.splice(dice.int(0, scenes.length), 0, scene);
   if (dice.chance(0.08)) insert(handScene(stage));
   if (dice.chance(0.14)) for (let kills = dice.int(1, 2); kills > 0; kills -= 1) insert(killScene(stage));

@@ -13,6 +13,7 @@ const { values } = parseArgs({
     right: { type: 'string', default: 'log' },
     only: { type: 'string' },
     abreast: { type: 'string', default: '12' },
+    invariants: { type: 'boolean', default: false },
     print: { type: 'boolean', default: false },
   },
 });
@@ -36,6 +37,7 @@ if (!values.print) {
     left: readSide(values.left),
     right: readSide(values.right),
     abreast: Number(values.abreast),
+    checkInvariants: values.invariants,
     onFinding(finding) {
       shown += 1;
       if (shown <= MOST_SHOWN) write(showFinding(finding, options));

@@ -32,7 +32,7 @@ export interface Transcript {
 export type Strike = (victim: 'worker' | 'api') => Promise<void>;
 
 const PATIENCE_MS = 120_000;
-const POLL_MS = 15;
+const POLL_MS = 20;
 /** Previews are best effort: where one is missing, the harness has surely read so far by then. */
 const PREVIEW_WITHIN_MS = 3000;
 const MOST_ROUNDS = 20;
@@ -117,7 +117,7 @@ async function playScene(one: Play, { name, steps }: Scene): Promise<void> {
   } finally {
     // What was never come to must not hold up a later scene.
     for (const step of steps)
-      if (step.do === 'await' && step.for === 'hold') one.side.holds.release(step.hold);
+      if (step.do === 'await' && step.for === 'hold') one.side.model.holds.release(step.hold);
   }
   if (steps.some((step) => step.do === 'kill')) {
     await one.side.recovered('worker');
@@ -136,7 +136,7 @@ async function take(one: Play, step: Step): Promise<boolean> {
       await sendEvents(one, step.events);
       return true;
     case 'update':
-      note(one, step, await side.request('POST', session, step.body));
+      note(one, step, statusOnly(one, await side.request('POST', session, step.body)));
       return true;
     case 'raise':
       await raise(one, step.byCents);
@@ -158,7 +158,7 @@ async function take(one: Play, step: Step): Promise<boolean> {
       await openGate(one, step.file);
       return true;
     case 'release':
-      side.holds.release(step.hold);
+      side.model.holds.release(step.hold);
       return true;
     case 'settle':
       await settle(one, step.calls, step.cap);
@@ -170,6 +170,11 @@ async function take(one: Play, step: Step): Promise<boolean> {
       await side.recovered(step.victim);
       return true;
   }
+}
+
+/** In the middle of a turn a busy engine may answer an update before it can show it. */
+function statusOnly(one: Play, answer: Answer): object {
+  return answer.status === 200 && !isResting(one) ? { status: answer.status } : answer;
 }
 
 function note(one: Play, step: object, answer: unknown): void {
@@ -282,7 +287,7 @@ async function isThere(one: Play, step: Exclude<Awaited, { for: 'rest' }>): Prom
 }
 
 function isHeld(one: Play, { hold, said }: Extract<Awaited, { for: 'hold' }>): boolean {
-  if (!one.side.holds.isReached(hold)) return false;
+  if (!one.side.model.holds.isReached(hold)) return false;
   if (one.watched.previewed(said)) return true;
   const times = reachedAtMs.get(one) ?? new Map<string, number>();
   reachedAtMs.set(one, times);
@@ -292,7 +297,7 @@ function isHeld(one: Play, { hold, said }: Extract<Awaited, { for: 'hold' }>): b
 }
 
 function judgeRequests({ side, conversation }: Play): number {
-  return side.modelRequests(conversation.mark).filter(({ body }) => {
+  return side.model.requests(conversation.mark).filter(({ body }) => {
     const { tools = [] } = body as { tools?: readonly { name: string }[] };
     return tools.some(({ name }) => name === 'judge_calls');
   }).length;
@@ -326,7 +331,7 @@ async function raise(one: Play, byCents: number | null): Promise<void> {
   const spent = usage?.type === 'session.usage' ? Number(usage.usage.list_cost?.amount ?? 0) : 0;
   const budget = byCents === null ? null : budgetOf(Math.max(1, spent + byCents));
   const answer = await one.side.request('POST', `/v1/sessions/${one.id}`, { budget });
-  note(one, { do: 'raise', byCents }, answer);
+  note(one, { do: 'raise', byCents }, statusOnly(one, answer));
   const { budget: now } = answer.body as { budget?: unknown };
   const isRaised = answer.status === 200 && rest?.stop_reason.type === 'budget_reached';
   // It goes on by itself, with what it was about to do.
@@ -369,7 +374,7 @@ async function collect(one: Play): Promise<Transcript> {
     data: unknown[];
   };
   await until(one, 'the stream to have everything', () => watched.events.length >= slice.length);
-  const requests = side.takeRequests(conversation.mark).map(({ path, status, error, body }) => {
+  const requests = side.model.takeRequests(conversation.mark).map(({ path, status, error, body }) => {
     return { path, status, error, body };
   });
   return { entries, outcomes, requests, streamed: watched.events, slice, listed: listed.data, hits };

@@ -1,13 +1,19 @@
 /** One of the two servers: a whole one as processes, with a model that the test holds in its own hands. */
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { request as httpRequest } from 'node:http';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import type { Entry } from '../../src/log.ts';
-import { createHolds, type Holds } from '../../src/model/holds.ts';
-import { createRequestLog, type ReceivedRequest, type RequestLog } from '../../src/model/request-log.ts';
-import { serveModel } from '../../src/model/serve.ts';
-import { cleanUp, makeDataDir, startCrashServer, type Killed } from '../support/crash-server.ts';
+import {
+  cleanUp,
+  makeDataDir,
+  startCrashServer,
+  type CrashServer,
+  type Killed,
+} from '../support/crash-server.ts';
 import { eventually } from '../support/process.ts';
-import { withSessions, type SessionsPlace } from '../support/sessions.ts';
+import { openSessions, type SessionsPlace } from '../support/sessions.ts';
+import { serveHeldModel, type HeldModel } from './model.ts';
 
 /** Which engine a side has, and what else is set for it. */
 export interface SideSettings {
@@ -23,15 +29,11 @@ export interface Answer {
 
 /** A server that can be driven, hurt and read. */
 export interface Side {
+  readonly model: HeldModel;
   /** One request; waits for an API that has been killed. */
   request(method: string, path: string, body?: unknown): Promise<Answer>;
   /** Opens a stream; throws where nobody answers. */
   stream(path: string, signal: AbortSignal): Promise<Response>;
-  readonly holds: Holds;
-  /** What the model was asked in a conversation, oldest first. */
-  modelRequests(mark: string): readonly ReceivedRequest[];
-  /** The same, and forgets it. */
-  takeRequests(mark: string): readonly ReceivedRequest[];
   /** The whole log, past the API, hidden events included. */
   readLog(sessionId: string): Promise<readonly Entry[]>;
   /** The folders of a session's sandboxes, those included that have died. */
@@ -60,103 +62,94 @@ const SETTINGS = {
   DROVER_COMPACT_AT: '9000',
   DROVER_KEEP_ANSWERS: '1',
   DROVER_JUDGE_MODEL: JUDGE_MODEL,
+  ANTHROPIC_API_KEY: 'not-needed',
 };
 /** So dear that a few turns spend a budget, and running costs nothing. */
 const PRICES = {
   models: { claude: { input: 10_000, output: 50_000 }, [JUDGE_MODEL]: { input: 0, output: 0 } },
   runtime_hour: 0,
 };
-/** Every request holds it: it stands in the agent's instructions. */
-const MARK = /You are (c\d+-\d+)\./;
 
 /** Starts a server. */
 export async function startSide({ engine, env }: SideSettings): Promise<Side> {
-  const holds = createHolds();
-  const asked = new Map<string, ReceivedRequest[]>();
-  const model = await serveModel({ holds, requests: requestsByMark(asked) });
+  const model = await serveHeldModel();
   const dataDir = await makeDataDir();
   const prices = `${dataDir}-prices.json`;
   await writeFile(prices, JSON.stringify(PRICES));
-  const end = async (server?: Awaited<ReturnType<typeof startCrashServer>>): Promise<void> => {
+  const end = async (server?: CrashServer): Promise<void> => {
     await cleanUp(dataDir, server);
     await model.close();
     await rm(prices, { force: true });
   };
-  const server = await startCrashServer(dataDir, {
+  const settings = {
     ...SETTINGS,
     DROVER_ENGINE: engine,
     DROVER_PRICES: prices,
     ANTHROPIC_BASE_URL: model.url,
-    ANTHROPIC_API_KEY: 'not-needed',
-    ...env,
-  }).catch(async (error: unknown) => {
+  };
+  const server = await startCrashServer(dataDir, { ...settings, ...env }).catch(async (error: unknown) => {
     await end();
     throw error;
   });
-  const { temporal } = server.ports;
-  const place = { engine, dataDir, temporalAddress: engine === 'log' ? undefined : `127.0.0.1:${temporal}` };
+  const temporalAddress = engine === 'temporal' ? `127.0.0.1:${server.ports.temporal}` : undefined;
+  const opened = await openSessions({ engine, dataDir, temporalAddress }).catch(async (error: unknown) => {
+    await end(server);
+    throw error;
+  });
   const headers = { 'x-api-key': server.apiKey };
   const missing = new Map<string, Promise<void>>();
-  const handFolders = createHandFinder(join(dataDir, 'hands'));
-
-  const isBack = async (killed: Killed): Promise<void> => {
-    await server.back(killed);
-    if (killed.role === 'api')
-      await eventually('the API', async () => {
-        const answer = await fetch(`${server.url}/healthz`).catch(() => undefined);
-        return answer?.status === 200;
-      });
-  };
 
   return {
-    holds,
-    handFolders,
+    model,
+    handFolders: createHandFinder(join(dataDir, 'hands')),
     async request(method, path, body) {
       await missing.get('api');
-      const answer = await fetch(`${server.url}${path}`, {
-        method,
-        headers: body === undefined ? headers : { ...headers, 'content-type': 'application/json' },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      });
-      return { status: answer.status, body: await answer.json() };
+      return await requestOnce({ method, url: `${server.url}${path}`, headers }, body);
     },
     async stream(path, signal) {
       await missing.get('api');
       return await fetch(`${server.url}${path}`, { headers, signal });
     },
-    modelRequests: (mark) => asked.get(mark) ?? [],
-    takeRequests(mark) {
-      const requests = asked.get(mark) ?? [];
-      asked.delete(mark);
-      return requests;
-    },
-    readLog: (sessionId) => withSessions(place, (sessions) => sessions.getEvents(sessionId)),
+    readLog: (sessionId) => opened.sessions.getEvents(sessionId),
     async kill(role) {
       await missing.get(role);
-      const killed = await server.kill(role);
-      const back = isBack(killed);
+      const back = isBack(server, await server.kill(role));
       back.catch(() => undefined);
       missing.set(role, back);
     },
     async recovered(role) {
       await missing.get(role);
     },
-    stop: () => end(server),
+    async stop() {
+      await opened.close();
+      await end(server);
+    },
   };
 }
 
-/** Keeps requests by the conversation that they belong to: there are many, and each is looked for often. */
-function requestsByMark(asked: Map<string, ReceivedRequest[]>): RequestLog {
-  const last = createRequestLog(1);
-  return {
-    ...last,
-    add(request) {
-      const received = last.add(request);
-      const mark = MARK.exec(request.text)?.[1];
-      if (mark !== undefined) asked.set(mark, [...(asked.get(mark) ?? []), received]);
-      return received;
+async function isBack(server: CrashServer, killed: Killed): Promise<void> {
+  await server.back(killed);
+  if (killed.role !== 'api') return;
+  await eventually('the API', async () => {
+    const answer = await fetch(`${server.url}/healthz`).catch(() => undefined);
+    return answer?.status === 200;
+  });
+}
+
+/** On a connection of its own: one that was kept may be closed just when it is taken again. */
+async function requestOnce(
+  { method, url, headers }: { method: string; url: string; headers: Record<string, string> },
+  body: unknown,
+): Promise<Answer> {
+  const sent = body === undefined ? undefined : JSON.stringify(body);
+  const type = sent === undefined ? {} : { 'content-type': 'application/json' };
+  const request = httpRequest(url, { method, headers: { ...headers, ...type }, agent: false });
+  const response = await new Promise<Parameters<typeof text>[0] & { statusCode?: number }>(
+    (resolve, reject) => {
+      request.once('response', resolve).once('error', reject).end(sent);
     },
-  };
+  );
+  return { status: response.statusCode ?? 0, body: JSON.parse(await text(response)) as unknown };
 }
 
 /** Finds sandboxes by session, and reads each folder's key only once: many look at the same time. */
