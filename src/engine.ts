@@ -21,7 +21,7 @@ export interface Engine {
 
 /** What an engine is opened with. */
 export interface EngineDeps {
-  readonly config: Pick<RoleConfig, 'engine' | 'dataDir' | 'temporal'>;
+  readonly config: Pick<RoleConfig, 'engine' | 'dataDir' | 'database' | 'temporal'>;
   readonly blobs: Blobs;
   readonly notices: Notices;
 }
@@ -40,7 +40,8 @@ export async function openEngine(deps: EngineDeps): Promise<Engine> {
   }
 }
 
-async function orMissing<T>(name: string, loading: Promise<T>): Promise<T> {
+/** Waits for an engine's code that is being loaded; says it clearly where this server was built without it. */
+export async function orMissing<T>(name: string, loading: Promise<T>): Promise<T> {
   try {
     return await loading;
   } catch (error) {

@@ -91,8 +91,9 @@ export async function startSide({ engine, env }: SideSettings): Promise<Side> {
     await end();
     throw error;
   });
-  const temporalAddress = engine === 'temporal' ? `127.0.0.1:${server.ports.temporal}` : undefined;
-  const opened = await openSessions({ engine, dataDir, temporalAddress }).catch(async (error: unknown) => {
+  const { temporalAddress } = server;
+  const place = { engine, dataDir, temporalAddress, databaseUrl: env['DATABASE_URL'] };
+  const opened = await openSessions(place).catch(async (error: unknown) => {
     await end(server);
     throw error;
   });

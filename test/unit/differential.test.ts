@@ -80,7 +80,9 @@ describe('conversations', () => {
       }),
     );
     expect(early).toEqual([]);
-    expect(scenes.filter(({ steps }) => steps.some((step) => step.do === 'release')).length).toBeGreaterThan(20);
+    expect(scenes.filter(({ steps }) => steps.some((step) => step.do === 'release')).length).toBeGreaterThan(
+      20,
+    );
   });
 });
 
