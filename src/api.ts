@@ -33,9 +33,9 @@ export async function runApi(config: RoleConfig): Promise<Role> {
   if (config.apiKey !== undefined) await records.apiKeys.add(hashApiKey(config.apiKey), DEFAULT_WORKSPACE_ID);
   const previews = await receivePreviews(config.bus);
   const blobs = createFolderBlobs(join(config.dataDir, 'blobs'));
-  const engine = await openEngine({ config, blobs, notices: previews.notices });
-  const { sessions } = engine;
-  const sweeper = startSweeper({ records, sessions, log });
+  const engine = await openEngine({ config, blobs, notices: previews.notices, log });
+  const { sessions, moves } = engine;
+  const sweeper = startSweeper({ records, sessions, moves, log });
   const now = createClock();
   const settings = {
     modelAttempts: config.modelRetry.attempts,
@@ -63,6 +63,7 @@ export async function runApi(config: RoleConfig): Promise<Role> {
       mountExtensions(app, {
         records,
         sessions,
+        moves,
         previews,
         now,
         contextOf: (entries) => toPrompt(entries)?.request,

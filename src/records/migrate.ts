@@ -2,12 +2,13 @@
 import { sql, type Kysely } from 'kysely';
 import { controlPlane } from './migrations/0001-control-plane.ts';
 import { sessionLog } from './migrations/0003-session-log.ts';
+import { sessionMoves } from './migrations/0004-session-moves.ts';
 
 /** A step; it must not change once it has been released. */
 type Migration = (db: Kysely<unknown>) => Promise<void>;
 
 /** All steps in order: the first is number 1. */
-const MIGRATIONS: readonly Migration[] = [controlPlane, sessionLog];
+const MIGRATIONS: readonly Migration[] = [controlPlane, sessionLog, sessionMoves];
 
 /** The database was made by a newer version of the server. */
 class NewerSchemaError extends Error {

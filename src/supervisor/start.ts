@@ -76,7 +76,8 @@ async function startAll(config: Config, options: StartOptions, held: AsyncDispos
     held,
     startRole: createRoles({ ...options, dataDir, places, held }),
   };
-  const engine = config.engine === 'temporal' ? await provideTemporal(start) : {};
+  const wantsTemporal = config.engine === 'temporal' || config.temporal.address !== undefined;
+  const engine = wantsTemporal ? await provideTemporal(start) : {};
   // Begun when the workers have ended, and waited for when proxy and model have, too.
   const sandboxEnd = createSandboxEnd(dataDir, options.log);
   held.defer(async () => await sandboxEnd.done());
