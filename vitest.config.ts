@@ -2,15 +2,32 @@ import { defineConfig } from 'vitest/config';
 
 const TESTS = 'test/server/**/*.test.ts';
 
+/** Of one engine alone. */
+const ONLY_TEMPORAL = 'test/*/temporal/**';
+const ONLY_LOG = 'test/*/log/**';
+
 /** Of `npm start` alone: with the embedded Temporal server, and servers of their own with other settings. */
-const ONLY_EMBEDDED = ['supervisor', 'temporal-server', 'context'].map(
+const ONLY_EMBEDDED = ['supervisor', 'temporal/supervisor', 'temporal/embedded', 'context'].map(
   (name) => `test/server/${name}.test.ts`,
 );
 
 /** Of Temporal on Postgres alone. */
-const ONLY_POSTGRES = ['test/server/temporal-on-postgres.test.ts'];
+const ONLY_POSTGRES = 'test/server/temporal/on-postgres.test.ts';
 
 const slow = { testTimeout: 120_000, hookTimeout: 180_000, pool: 'forks' as const };
+
+/** One server for all files: they keep apart by agents and sessions of their own. */
+const server = { include: [TESTS], ...slow, testTimeout: 60_000, maxWorkers: 2 };
+
+const crash = {
+  include: ['test/crash/**/*.test.ts'],
+  ...slow,
+  testTimeout: 180_000,
+  fileParallelism: false,
+};
+
+/** For tests that start servers of their own. */
+const withLog = { env: { DROVER_ENGINE: 'log' } };
 
 /** One kind of test after the other: those that kill or measure must not be disturbed by the rest. */
 const order = (groupOrder: number) => ({ sequence: { groupOrder } });
@@ -18,18 +35,24 @@ const order = (groupOrder: number) => ({ sequence: { groupOrder } });
 export default defineConfig({
   test: {
     reporters: ['default', './scripts/closing-line.ts'],
+    globalSetup: ['test/global-setup.ts'],
     projects: [
-      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 20_000, ...order(1) } },
+      {
+        test: {
+          name: 'unit',
+          include: ['test/unit/**/*.test.ts'],
+          testTimeout: 20_000,
+          // Some start a Postgres of their own, to kill it.
+          hookTimeout: 60_000,
+          ...order(1),
+        },
+      },
       {
         test: {
           name: 'server',
-          include: [TESTS],
-          exclude: ONLY_POSTGRES,
-          ...slow,
-          testTimeout: 60_000,
-          // One server for all files: they keep apart by agents and sessions of their own.
+          ...server,
+          exclude: [ONLY_LOG, ONLY_POSTGRES],
           globalSetup: ['test/set-ups/temporal.ts'],
-          maxWorkers: 2,
           ...order(2),
         },
       },
@@ -37,13 +60,31 @@ export default defineConfig({
         test: {
           name: 'server-temporal-postgres',
           // The same tests again.
-          include: [TESTS],
-          exclude: ONLY_EMBEDDED,
-          ...slow,
-          testTimeout: 60_000,
+          ...server,
+          exclude: [ONLY_LOG, ...ONLY_EMBEDDED],
           globalSetup: ['test/set-ups/temporal-postgres.ts'],
-          maxWorkers: 2,
           ...order(3),
+        },
+      },
+      {
+        test: {
+          name: 'server-log',
+          // And again, with the other engine.
+          ...server,
+          ...withLog,
+          exclude: [ONLY_TEMPORAL],
+          globalSetup: ['test/set-ups/log.ts'],
+          ...order(4),
+        },
+      },
+      {
+        test: {
+          name: 'server-log-postgres',
+          ...server,
+          ...withLog,
+          exclude: [ONLY_TEMPORAL, ONLY_LOG, ...ONLY_EMBEDDED],
+          globalSetup: ['test/set-ups/log-postgres.ts'],
+          ...order(5),
         },
       },
       {
@@ -52,19 +93,11 @@ export default defineConfig({
           include: ['test/hands/**/*.test.ts'],
           ...slow,
           fileParallelism: false,
-          ...order(4),
+          ...order(6),
         },
       },
-      {
-        test: {
-          name: 'crash',
-          include: ['test/crash/**/*.test.ts'],
-          ...slow,
-          testTimeout: 180_000,
-          fileParallelism: false,
-          ...order(5),
-        },
-      },
+      { test: { name: 'crash', ...crash, exclude: [ONLY_LOG], ...order(7) } },
+      { test: { name: 'crash-log', ...crash, ...withLog, exclude: [ONLY_TEMPORAL], ...order(8) } },
     ],
   },
 });

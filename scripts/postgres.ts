@@ -10,7 +10,7 @@ import { delimiter, join } from 'node:path';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { Client } from 'pg';
-import { choosePorts } from '../src/temporal-server/ports.ts';
+import { choosePorts } from '../src/supervisor/ports.ts';
 
 export interface PostgresServer {
   readonly port: number;
@@ -125,8 +125,10 @@ export async function startPostgres(
       return `postgres://${USER}@${HOST}:${port}/${name}`;
     },
     async kill() {
-      // Those that serve connections see their master's end by themselves.
+      // Those that serve connections would see their master's end by themselves, but not at once.
+      const serving = await childrenOf(child.pid ?? 0);
       await end('SIGKILL');
+      for (const pid of serving) killQuietly(pid);
     },
     restart: start,
     async stop() {
@@ -141,4 +143,23 @@ async function otherUser(): Promise<{ uid?: number; gid?: number }> {
   const user = ['postgres', 'nobody'].map((name) => users.find(([other]) => other === name)).find(Boolean);
   if (!user) throw new Error('Postgres does not run as root, and there is no user "postgres" or "nobody"');
   return { uid: Number(user[2]), gid: Number(user[3]) };
+}
+
+async function childrenOf(parent: number): Promise<number[]> {
+  const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
+  const stats = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')));
+  // The fields after the command's name, which may hold spaces itself: state, then the parent.
+  return pids
+    .filter(
+      (_, at) => Number(stats[at]?.slice((stats[at] ?? '').lastIndexOf(')') + 2).split(' ')[1]) === parent,
+    )
+    .map(Number);
+}
+
+function killQuietly(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It was quicker.
+  }
 }

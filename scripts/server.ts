@@ -21,21 +21,41 @@ export interface Server {
 
 const ENTRY = fileURLToPath(new URL('../src/cli.ts', import.meta.url));
 
-/** Starts a server on a data dir of its own, which is gone after `stop`. */
-export async function startServer(env: NodeJS.ProcessEnv = {}): Promise<Server> {
+/**
+ * Starts a server on a data dir of its own, which is gone after `stop`.
+ *
+ * @param onLine gets what the server says to people; else it is shown
+ */
+export async function startServer(
+  env: NodeJS.ProcessEnv = {},
+  onLine?: (line: string) => void,
+): Promise<Server> {
   const dataDir = await mkdtemp(join(tmpdir(), 'drover-'));
   const apiKey = 'sk-drover-local';
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ENTRY, 'start'], {
     env: { ...process.env, PORT: '0', DROVER_DATA_DIR: dataDir, DROVER_API_KEY: apiKey, ...env },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', onLine ? 'pipe' : 'inherit'],
   });
-  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  const { stdout: out } = child;
+  if (out === null) throw new Error('the server has no stdout');
+  let lastLine = '';
+  if (onLine && child.stderr)
+    createInterface({ input: child.stderr }).on('line', (line) => {
+      lastLine = line;
+      onLine(line);
+    });
+  const exited = new Promise<void>((resolve) => child.once('close', () => resolve()));
   const url = await new Promise<string>((resolve, reject) => {
-    child.once('exit', (code) => reject(new Error(`the server ended with exit code ${code}`)));
-    createInterface({ input: child.stdout }).on('line', (line) => {
+    child.once('close', (code) =>
+      reject(new Error([`the server ended with exit code ${code}`, lastLine].filter(Boolean).join(': '))),
+    );
+    createInterface({ input: out }).on('line', (line) => {
       const ready = /^drover ready: (\S+)$/.exec(line)?.[1];
       if (ready) resolve(ready);
     });
+  }).catch(async (error: unknown) => {
+    await rm(dataDir, { recursive: true, force: true });
+    throw error;
   });
   return {
     url,

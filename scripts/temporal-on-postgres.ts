@@ -14,7 +14,7 @@ import { readToolPlaces, type ToolPlaces } from '../src/config.ts';
 import { roleEnvironment } from '../src/supervisor/environment.ts';
 import { createGoInstall } from '../src/temporal-server/go-install.ts';
 import { installProgram, usableProgram } from '../src/temporal-server/install.ts';
-import { choosePorts } from '../src/temporal-server/ports.ts';
+import { choosePorts } from '../src/supervisor/ports.ts';
 import { runTool } from '../src/temporal-server/run-tool.ts';
 import { DYNAMIC_CONFIG, untilServing, type DynamicConfig } from '../src/temporal-server/server.ts';
 import { findPostgres, type PostgresServer } from './postgres.ts';
@@ -55,7 +55,7 @@ export interface TemporalOnPostgres {
 }
 
 /** That of the embedded server: what is compared is the database below it. */
-export const TEMPORAL_VERSION = '1.29.1';
+export const TEMPORAL_VERSION = '1.30.1';
 const MODULE = 'go.temporal.io/server/cmd';
 const LOOPBACK = '127.0.0.1';
 const SHARDS = 4;
@@ -254,7 +254,7 @@ async function run(program: string, folder: string, address: string): Promise<Te
   let child: ChildProcess;
   const start = async (): Promise<void> => {
     const output = await open(logFile, 'a');
-    const started = spawn(program, ['--root', folder, '--allow-no-auth', 'start'], {
+    const started = spawn(program, ['--root', folder, '--env', 'development', '--allow-no-auth', 'start'], {
       cwd: folder,
       env: roleEnvironment('temporal', process.env),
       stdio: ['ignore', output.fd, output.fd],

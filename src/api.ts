@@ -1,9 +1,9 @@
 /** Composition root of the API process: HTTP on one side; engine, records and blobs on the other. */
 import Anthropic from '@anthropic-ai/sdk';
-import { join } from 'node:path';
-import { createFolderBlobs } from './blobs/folder.ts';
+import { openBlobs } from './blobs/open.ts';
 import { takesSystemMessages } from './brain/models.ts';
 import { toPrompt } from './brain/request.ts';
+import { openApiBus } from './bus.ts';
 import type { RoleConfig } from './config.ts';
 import { openEngine } from './engine.ts';
 import { createApp } from './http/app.ts';
@@ -13,10 +13,9 @@ import { mountExtensions } from './http/routes/extensions.ts';
 import { mountSessions } from './http/routes/sessions.ts';
 import { listen } from './listen.ts';
 import { createLogger } from './log-line.ts';
-import { receivePreviews } from './previews/socket.ts';
 import { createTokens } from './proxy/token.ts';
 import { DEFAULT_WORKSPACE_ID } from './records.ts';
-import { openSqliteRecords } from './records/sqlite.ts';
+import { openRecords } from './records/open.ts';
 import type { Role } from './supervisor/role.ts';
 import { startSweeper } from './sweeper.ts';
 import type { ModelInfo } from './wire/model.ts';
@@ -29,11 +28,12 @@ const DRAIN_MS = 500;
 /** Starts the API. It is ready to serve when this resolves. */
 export async function runApi(config: RoleConfig): Promise<Role> {
   const log = createLogger('api');
-  const records = await openSqliteRecords(join(config.dataDir, 'drover.db'));
+  const records = await openRecords(config.database);
   if (config.apiKey !== undefined) await records.apiKeys.add(hashApiKey(config.apiKey), DEFAULT_WORKSPACE_ID);
-  const previews = await receivePreviews(config.bus);
-  const blobs = createFolderBlobs(join(config.dataDir, 'blobs'));
-  const engine = await openEngine({ config, blobs, notices: previews.notices, log });
+  const bus = await openApiBus(config.bus);
+  const { previews } = bus;
+  const blobs = await openBlobs(config);
+  const engine = await openEngine({ config, blobs, notices: bus.notices, log });
   const { sessions, moves } = engine;
   const sweeper = startSweeper({ records, sessions, moves, log });
   const now = createClock();
@@ -79,8 +79,9 @@ export async function runApi(config: RoleConfig): Promise<Role> {
     async close() {
       sweeper.stop();
       await listening.close(DRAIN_MS);
-      await previews.close();
+      await bus.close();
       await engine.close();
+      await blobs.close();
       await records.close();
     },
   };

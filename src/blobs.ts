@@ -1,7 +1,7 @@
 /** Port: blobs, content too heavy for a carrier, kept per session under its SHA-256. */
 import type { BlobRef } from './log.ts';
 
-/** The port. Implementation: `blobs/folder.ts`. */
+/** The port. Implementations: `blobs/folder.ts`, `blobs/sql.ts`. */
 export interface Blobs {
   /** Keeps a text durably. The same text twice is kept once. */
   put(sessionId: string, text: string): Promise<BlobRef>;

@@ -19,6 +19,7 @@ export interface Config {
   readonly dataDir: string;
   /** API key of the default workspace; undefined: one is made and kept. */
   readonly apiKey: string | undefined;
+  readonly database: DatabasePlace;
   /** The upstream model. Neither set: the bundled scripted model. */
   readonly model: { readonly apiKey: string | undefined; readonly baseUrl: string | undefined };
   /** What keeps sessions' logs and sees to their work. */
@@ -46,6 +47,11 @@ export interface Config {
   readonly judgeModel: string | undefined;
 }
 
+/** Where records are. In Postgres are the blobs, too, and previews pass through it. The URL may hold a password. */
+export type DatabasePlace =
+  | { readonly kind: 'sqlite'; readonly path: string }
+  | { readonly kind: 'postgres'; readonly url: string };
+
 /** Where two processes meet to pass token previews on: fits both `server.listen` and `net.connect`. */
 export type BusAddress = { readonly path: string } | { readonly host: string; readonly port: number };
 
@@ -59,7 +65,8 @@ export interface RoleConfig extends Omit<Config, 'model'> {
     /** Signs session tokens. Shared by API, workers and proxy. */
     readonly tokenSecret: string;
   };
-  readonly bus: BusAddress;
+  /** Where previews pass. `url`: through that Postgres, which needs no address of its own. */
+  readonly bus: BusAddress | { readonly url: string };
 }
 
 /** What the credential proxy is told. Nobody else is told the upstream's key. */
@@ -94,12 +101,13 @@ export class ConfigError extends Error {
 
 /** Reads the configuration from environment variables. Throws ConfigError on a bad value. */
 export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
-  onlyWhatThisVersionCan(env);
+  const dataDir = resolve(env['DROVER_DATA_DIR'] ?? '.drover');
   return Object.freeze({
     host: text(env, 'DROVER_HOST') ?? '127.0.0.1',
     port: portNumber(env, 'PORT', 8787),
-    dataDir: resolve(env['DROVER_DATA_DIR'] ?? '.drover'),
+    dataDir,
     apiKey: text(env, 'DROVER_API_KEY') ?? secretFile(env, 'DROVER_API_KEY_FILE'),
+    database: databasePlace(env, dataDir),
     model: { apiKey: text(env, 'ANTHROPIC_API_KEY'), baseUrl: url(env, 'ANTHROPIC_BASE_URL') },
     engine: oneOf(env, 'DROVER_ENGINE', ['temporal', 'log']) ?? 'temporal',
     temporal: {
@@ -138,7 +146,7 @@ export function readRoleConfig(env: NodeJS.ProcessEnv = process.env): RoleConfig
       url: required('DROVER_PROXY_URL', url(env, 'DROVER_PROXY_URL')),
       tokenSecret: tokenSecret(env),
     },
-    bus: busAddress(env),
+    bus: rest.database.kind === 'postgres' ? { url: rest.database.url } : busAddress(env),
   });
 }
 
@@ -181,12 +189,6 @@ export function isSecretName(name: string): boolean {
   );
 }
 
-function onlyWhatThisVersionCan(env: NodeJS.ProcessEnv): void {
-  if (text(env, 'DATABASE_URL') !== undefined) {
-    throw new ConfigError('DATABASE_URL: this version keeps its records in SQLite only; unset it');
-  }
-}
-
 function required(name: string, value: string | undefined): string {
   if (value === undefined)
     throw new ConfigError(`${name}: not set, and this command needs it (npm start sets it by itself)`);
@@ -211,6 +213,14 @@ function secretFile(env: NodeJS.ProcessEnv, name: string): string | undefined {
   }
   if (value === '') throw new ConfigError(`${name}: ${path} is empty`);
   return value;
+}
+
+function databasePlace(env: NodeJS.ProcessEnv, dataDir: string): DatabasePlace {
+  const url = text(env, 'DATABASE_URL') ?? secretFile(env, 'DATABASE_URL_FILE');
+  if (url === undefined) return { kind: 'sqlite', path: join(dataDir, 'drover.db') };
+  if (!/^postgres(ql)?:$/.test(URL.parse(url)?.protocol ?? ''))
+    throw new ConfigError('DATABASE_URL: expected a URL that begins with postgres:// or postgresql://');
+  return { kind: 'postgres', url };
 }
 
 function priceTable(env: NodeJS.ProcessEnv): PriceTable {

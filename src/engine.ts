@@ -5,9 +5,10 @@
  */
 import type { Blobs } from './blobs.ts';
 import { ConfigError, type RoleConfig } from './config.ts';
+import { ifInstalled, NOT_INSTALLED } from './engine/installed.ts';
 import type { Logger } from './log-line.ts';
 import type { Notices } from './notices.ts';
-import { messageOf, type Operations } from './operations.ts';
+import type { Operations } from './operations.ts';
 import { SessionGoneError, SessionStoppedError, type Sessions } from './session.ts';
 import type { Backend } from './session/backend.ts';
 import { BORN_ON_TEMPORAL, type EngineName, type Home, type Homes } from './session/home.ts';
@@ -29,7 +30,7 @@ export interface Engine {
 
 /** What the engines are opened with. */
 export interface EngineDeps {
-  readonly config: Pick<RoleConfig, 'engine' | 'dataDir' | 'temporal'>;
+  readonly config: Pick<RoleConfig, 'engine' | 'dataDir' | 'database' | 'temporal'>;
   readonly blobs: Blobs;
   readonly notices: Notices;
   readonly log?: Logger;
@@ -69,7 +70,6 @@ interface Parts {
   readonly missing: Readonly<Partial<Record<EngineName, string>>>;
 }
 
-const NOT_PART = 'this engine is not part of this server';
 const NO_TEMPORAL = 'this server has no Temporal: TEMPORAL_ADDRESS is not set';
 
 /** Opens the engines that can be reached. Only their own code is loaded: a server may be built without one of them. */
@@ -95,7 +95,7 @@ export async function openEngine(deps: EngineDeps): Promise<Engine> {
     sessions,
     readers,
     onFailure: (id, error) =>
-      log?.warn('a session could not be moved; it will be tried again', { id, error: messageOf(error) }),
+      log?.warn('a session could not be moved; it will be tried again', { id, error: String(error) }),
   });
   const opened = [parts.log, parts.temporal].filter((part) => part !== undefined);
   return {
@@ -119,29 +119,19 @@ export async function openEngine(deps: EngineDeps): Promise<Engine> {
 
 async function openParts(deps: EngineDeps): Promise<Parts> {
   const { engine, temporal: place } = deps.config;
-  const log = await (await ifThere(import('./engine/log.ts')))?.openLogEngine(deps);
+  const log = await (await ifInstalled(import('./engine/log.ts')))?.openLogEngine(deps);
   try {
-    const code = place.address === undefined ? undefined : await ifThere(import('./engine/temporal.ts'));
+    const code = place.address === undefined ? undefined : await ifInstalled(import('./engine/temporal.ts'));
     const temporal = await code?.openTemporalEngine({ ...deps, homes: log?.homes });
     const missing = {
-      ...(log ? {} : { log: NOT_PART }),
-      ...(temporal ? {} : { temporal: place.address === undefined ? NO_TEMPORAL : NOT_PART }),
+      ...(log ? {} : { log: NOT_INSTALLED }),
+      ...(temporal ? {} : { temporal: place.address === undefined ? NO_TEMPORAL : NOT_INSTALLED }),
     };
     const why = missing[engine];
     if (why !== undefined) throw new ConfigError(`DROVER_ENGINE: ${engine}: ${why}`);
     return { log, temporal, missing };
   } catch (error) {
     await log?.close();
-    throw error;
-  }
-}
-
-/** The code of an engine; undefined where it is not installed. */
-async function ifThere<T>(loading: Promise<T>): Promise<T | undefined> {
-  try {
-    return await loading;
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND') return undefined;
     throw error;
   }
 }

@@ -3,6 +3,8 @@
  * Best effort: who depends on them also looks by himself now and then.
  */
 export interface Notices {
+  /** Names this process in announcements. */
+  readonly origin: string;
   /** Never throws and never waits. */
   announce(sessionId: string): void;
   /** Calls `listener` with each session that other processes announce, until the returned function is called. */

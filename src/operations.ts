@@ -113,7 +113,9 @@ export function createOperations(deps: OperationDeps): Operations {
       const entries = await sessions.getEvents(sessionId, { throughId: spanId });
       const preview: Thought['preview'] = (frame) => previews.send({ sessionId, spanId, frame });
       const thought = { sessionId, spanId, entries, attempt: number, leftMicrocents, newId, preview };
-      return pack(sessionId, await watch((signal) => brain.think({ ...thought, signal }), 'abort'));
+      const drafts = await watch((signal) => brain.think({ ...thought, signal }), 'abort');
+      await previews.flush();
+      return pack(sessionId, drafts);
     },
 
     async provision({ sessionId, provisioning, network }, { number, lost, watch }) {

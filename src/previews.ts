@@ -16,6 +16,8 @@ export interface PreviewMessage {
 export interface PreviewSender {
   /** Never throws and never waits; what nobody listens to is dropped. */
   send(message: PreviewMessage): void;
+  /** Resolves when what was sent is on its way, or that has taken too long: events behind it may then follow. */
+  flush(): Promise<void>;
   close(): void;
 }
 

@@ -126,7 +126,7 @@ export interface SessionRecords {
   listByState(state: SessionState, limit: number): Promise<readonly SessionRow[]>;
 }
 
-/** The port. Implementation: `records/sqlite.ts`. */
+/** The port. Implementation: `records/open.ts`. Every method may throw what `storage-error.ts` has. */
 export interface Records {
   readonly apiKeys: ApiKeyRecords;
   readonly agents: AgentRecords;

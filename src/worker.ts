@@ -1,6 +1,8 @@
 /** Composition root of a worker process: the engine's work, with the brain and the hands. */
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
+import { openBlobs } from './blobs/open.ts';
 import { createClaudeBrain } from './brain/claude.ts';
+import { openWorkerBus } from './bus.ts';
 import { readToolPlaces, type RoleConfig } from './config.ts';
 import { openEngine } from './engine.ts';
 import { chooseHands } from './hands/choose.ts';
@@ -8,8 +10,6 @@ import { newId } from './id.ts';
 import { createLogger } from './log-line.ts';
 import { startReaper } from './reaper.ts';
 import { createOperations } from './operations.ts';
-import { createFolderBlobs } from './blobs/folder.ts';
-import { sendPreviews } from './previews/socket.ts';
 import { createTokens } from './proxy/token.ts';
 import { pack } from './session/pack.ts';
 import type { Role } from './supervisor/role.ts';
@@ -18,8 +18,8 @@ import { startSuspender } from './suspender.ts';
 /** Starts a worker. It takes work when this resolves. */
 export async function runWorker(config: RoleConfig): Promise<Role> {
   const log = createLogger('worker');
-  const bus = sendPreviews(config.bus);
-  const blobs = createFolderBlobs(join(config.dataDir, 'blobs'));
+  const bus = openWorkerBus(config.bus);
+  const blobs = await openBlobs(config);
   const [engine, hands] = await Promise.all([
     openEngine({ config, blobs, notices: bus.notices }),
     chooseHands({ ...config, cacheDir: dirname(readToolPlaces().cacheDir) }, (line) => log.info(line)),
@@ -35,7 +35,7 @@ export async function runWorker(config: RoleConfig): Promise<Role> {
     sessions,
     brain,
     hands,
-    previews: bus,
+    previews: bus.previews,
     newId: () => newId('sevt'),
     pack: (sessionId, drafts) => pack(drafts, (text) => blobs.put(sessionId, text)),
   });
@@ -48,8 +48,9 @@ export async function runWorker(config: RoleConfig): Promise<Role> {
       suspender.stop();
       await work.stop();
       reaper.stop();
-      bus.close();
+      await bus.close();
       await engine.close();
+      await blobs.close();
     },
   };
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes Temporal's two databases, or brings them up to the version of the tools in this image.
+# Makes Temporal's two databases, or brings them up to the version of the tools in this image; and Drover's, empty.
 # Every step may be done again: this runs at each `docker compose up`.
 set -eu
 
@@ -23,3 +23,4 @@ prepare() {
 # Under the names that the server looks for.
 prepare "${DBNAME:-temporal}" temporal
 prepare "${VISIBILITY_DBNAME:-temporal_visibility}" visibility
+sql drover create-database

@@ -16,7 +16,7 @@ import type { Sessions } from '../../src/session.ts';
 import { figures, round, type Result, type Scenario } from './measure.ts';
 
 const RESULT_BYTES = 1024;
-const NO_NOTICES = { announce: () => undefined, listen: () => () => undefined };
+const NO_NOTICES = { origin: '', announce: () => undefined, listen: () => () => undefined };
 const LOG = { info: () => undefined, warn: () => undefined, error: () => undefined };
 const NO_BLOBS: Blobs = {
   put: async () => ({ sha256: '', bytes: 0 }),
@@ -30,7 +30,8 @@ export const engine: Scenario = {
   async run(): Promise<Result> {
     const dataDir = await mkdtemp(join(tmpdir(), 'drover-engine-'));
     const temporal = { address: undefined, namespace: '', taskQueue: '' };
-    const config = { engine: 'log', dataDir, temporal } as const;
+    const database = { kind: 'sqlite', path: join(dataDir, 'drover.db') } as const;
+    const config = { engine: 'log', dataDir, database, temporal } as const;
     const opened = await openEngine({ config, blobs: NO_BLOBS, notices: NO_NOTICES });
     const harness = await opened.work(createFakes(opened.sessions), LOG);
     try {

@@ -1,21 +1,21 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Blobs } from '../blobs.ts';
+import { requireSessionId, toContent, toText } from './content.ts';
 
 /** Blobs as files `<folder>/<session>/<sha256>`; written beside, synced, then renamed, so never half there. */
 export function createFolderBlobs(folder: string): Blobs {
   const sessionFolder = (sessionId: string): string => {
-    if (!/^[A-Za-z0-9_-]+$/.test(sessionId)) throw new Error(`not a session id: ${sessionId}`);
+    requireSessionId(sessionId);
     return join(folder, sessionId);
   };
 
   return {
     async put(sessionId, text) {
-      const bytes = Buffer.from(text);
-      const sha256 = createHash('sha256').update(bytes).digest('hex');
+      const { bytes, ref } = toContent(text);
       const home = sessionFolder(sessionId);
-      const path = join(home, sha256);
+      const path = join(home, ref.sha256);
       const there = await stat(path).catch(() => undefined);
       if (there?.size !== bytes.length) {
         await mkdir(home, { recursive: true });
@@ -29,19 +29,24 @@ export function createFolderBlobs(folder: string): Blobs {
           throw error;
         }
       }
-      return { sha256, bytes: bytes.length };
+      return ref;
     },
     async get(sessionId, ref) {
-      const bytes = await readFile(join(sessionFolder(sessionId), ref.sha256));
-      if (createHash('sha256').update(bytes).digest('hex') !== ref.sha256) {
-        throw new Error(`blob ${ref.sha256} of ${sessionId} is damaged`);
-      }
-      return bytes.toString('utf8');
+      const path = join(sessionFolder(sessionId), ref.sha256);
+      const bytes = await readFile(path).catch((error: unknown) => {
+        if (isMissing(error)) return undefined;
+        throw error;
+      });
+      return toText(sessionId, ref, bytes);
     },
     async removeAll(sessionId) {
       await rm(sessionFolder(sessionId), { recursive: true, force: true });
     },
   };
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
 }
 
 async function writeSynced(path: string, bytes: Buffer): Promise<void> {

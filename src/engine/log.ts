@@ -9,7 +9,7 @@ import { openLogStore } from './log/open.ts';
 
 /** Opens the engine on the configured database. */
 export async function openLogEngine({ config, blobs, notices }: EngineDeps): Promise<LogPart> {
-  const store = await openLogStore(config);
+  const store = await openLogStore(config, notices.origin);
   const changes = createChanges(notices);
   const backend = createLogBackend({ store, changes, blobs });
   return {

@@ -1,5 +1,6 @@
 /** The one place where a thrown value becomes a response (wire-api section 2). */
 import { HTTPException } from 'hono/http-exception';
+import { StorageUnavailableError, UnstorableValueError } from '../storage-error.ts';
 import { ApiError, invalidRequest, toErrorBody } from '../wire/error.ts';
 
 /** Where the server writes what clients must not see. */
@@ -30,6 +31,10 @@ export function toProblem(thrown: unknown, context: ProblemContext): Response {
 function toApiError(thrown: unknown, { requestId, logger, request }: ProblemContext): ApiError {
   if (thrown instanceof ApiError) return thrown;
   if (thrown instanceof HTTPException && thrown.status < 500) return invalidRequest(thrown.message);
+  if (thrown instanceof UnstorableValueError)
+    return invalidRequest('The request has a value that cannot be kept or looked for.');
   logger.error('request failed', { request, requestId, error: thrown });
+  if (thrown instanceof StorageUnavailableError)
+    return new ApiError(503, 'api_error', 'The server cannot reach its database at the moment.');
   return new ApiError(500, 'api_error', 'Internal server error');
 }

@@ -55,6 +55,7 @@ export async function receivePreviews(
 
   return {
     notices: {
+      origin: '',
       announce(sessionId) {
         for (const worker of workers) tell(worker, { changed: sessionId });
       },
@@ -121,6 +122,7 @@ export function sendPreviews(address: BusAddress): PreviewSender & { readonly no
 
   return {
     notices: {
+      origin: '',
       announce(sessionId) {
         if (socket && socket.writableLength <= MOST_BUFFERED_BYTES)
           socket.write(`${JSON.stringify({ changed: sessionId } satisfies Notice)}\n`);
@@ -140,6 +142,8 @@ export function sendPreviews(address: BusAddress): PreviewSender & { readonly no
       sent.set(spanId, true);
       socket.write(`${JSON.stringify(message)}\n`);
     },
+    // What was written to the socket goes out in that order.
+    flush: async () => undefined,
     close() {
       closed = true;
       clearTimeout(retry);

@@ -2,6 +2,7 @@
 import type { Kysely } from 'kysely';
 import type { AgentRecords, RowId } from '../records.ts';
 import type { Agent } from '../wire/agent.ts';
+import { lockRow } from './dialect.ts';
 import type { Tables } from './schema.ts';
 import { createdWithin, fetchSlice } from './slice.ts';
 
@@ -41,6 +42,7 @@ export function createAgentRecords(db: Kysely<Tables>): AgentRecords {
     },
     update: (row, change) =>
       db.transaction().execute(async (transaction) => {
+        await lockRow(transaction, 'agents', row);
         const current = await readAgent(transaction, row);
         if (current === undefined) return undefined;
         const next = change(current);

@@ -2,25 +2,21 @@
 import type { Kysely } from 'kysely';
 import { NameTakenError, type EnvironmentRecords, type RowId } from '../records.ts';
 import type { Environment } from '../wire/environment.ts';
+import { isUniqueViolation, lockRow } from './dialect.ts';
 import type { Tables } from './schema.ts';
 import { fetchSlice } from './slice.ts';
 
 /** The environments of a database. */
 export function createEnvironmentRecords(db: Kysely<Tables>): EnvironmentRecords {
   return {
-    insert: (workspaceId, environment) =>
-      db.transaction().execute(async (transaction) => {
-        await claimName(transaction, workspaceId, environment);
-        await transaction
-          .insertInto('environments')
-          .values({
-            id: environment.id,
-            workspace_id: workspaceId,
-            created_at: environment.created_at,
-            ...toColumns(environment),
-          })
-          .execute();
-      }),
+    insert: async (workspaceId, environment) => {
+      const { id, created_at } = environment;
+      const write = db
+        .insertInto('environments')
+        .values({ id, workspace_id: workspaceId, created_at, ...toColumns(environment) })
+        .execute();
+      await claimName(write, environment);
+    },
     get: (row) => readEnvironment(db, row),
     list: async (workspaceId, { includeArchived }, request) => {
       const all = db.selectFrom('environments').select('data').where('workspace_id', '=', workspaceId);
@@ -30,16 +26,19 @@ export function createEnvironmentRecords(db: Kysely<Tables>): EnvironmentRecords
     },
     update: (row, change) =>
       db.transaction().execute(async (transaction) => {
+        await lockRow(transaction, 'environments', row);
         const current = await readEnvironment(transaction, row);
         if (current === undefined) return undefined;
         const next = change(current);
         if (next === current) return current;
-        await claimName(transaction, row.workspaceId, next);
-        await transaction.updateTable('environments').set(toColumns(next)).where('id', '=', row.id).execute();
+        const all = transaction.updateTable('environments').set(toColumns(next));
+        await claimName(all.where('id', '=', row.id).execute(), next);
         return next;
       }),
     delete: (row) =>
       db.transaction().execute(async (transaction) => {
+        // A session that is being inserted meanwhile comes before this, or finds nothing to refer to.
+        await lockRow(transaction, 'environments', row);
         if ((await readEnvironment(transaction, row)) === undefined) return 'missing';
         const user = await transaction
           .selectFrom('sessions')
@@ -67,17 +66,14 @@ async function readEnvironment(
   return row === undefined ? undefined : toEnvironment(row.data);
 }
 
-/** Asked first instead of reading it out of the driver's error, whose form differs between databases. */
-async function claimName(db: Kysely<Tables>, workspaceId: string, { id, name }: Environment): Promise<void> {
-  const holder = await db
-    .selectFrom('environments')
-    .select('id')
-    .where('workspace_id', '=', workspaceId)
-    .where('name', '=', name)
-    .where('id', '!=', id)
-    .executeTakeFirst();
-  if (holder !== undefined)
-    throw new NameTakenError(`An environment named ${JSON.stringify(name)} already exists.`);
+/** Waits for a write of the row. Nothing but its name has to be unique among others. */
+async function claimName(write: Promise<unknown>, { name }: Environment): Promise<void> {
+  await write.catch((error: unknown) => {
+    if (!isUniqueViolation(error)) throw error;
+    throw new NameTakenError(`An environment named ${JSON.stringify(name)} already exists.`, {
+      cause: error,
+    });
+  });
 }
 
 function toColumns(environment: Environment) {

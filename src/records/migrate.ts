@@ -1,6 +1,8 @@
 /** Brings a database to the present schema. Safe to run by several processes at once: one does it, the others wait. */
 import { sql, type Kysely } from 'kysely';
+import { isPostgres } from './dialect.ts';
 import { controlPlane } from './migrations/0001-control-plane.ts';
+import { blobs } from './migrations/0002-blobs.ts';
 import { sessionLog } from './migrations/0003-session-log.ts';
 import { sessionMoves } from './migrations/0004-session-moves.ts';
 
@@ -8,7 +10,10 @@ import { sessionMoves } from './migrations/0004-session-moves.ts';
 type Migration = (db: Kysely<unknown>) => Promise<void>;
 
 /** All steps in order: the first is number 1. */
-const MIGRATIONS: readonly Migration[] = [controlPlane, sessionLog, sessionMoves];
+const MIGRATIONS: readonly Migration[] = [controlPlane, blobs, sessionLog, sessionMoves];
+
+/** Any number that nobody else would think of: who holds this lock of Postgres migrates. */
+const MIGRATION_LOCK = 7_236_142_088;
 
 /** The database was made by a newer version of the server. */
 class NewerSchemaError extends Error {
@@ -16,13 +21,14 @@ class NewerSchemaError extends Error {
 }
 
 /**
- * Runs the steps that are missing, all or none. Counts on transactions that lock out other writers from their
- * start, and that cover DDL.
+ * Runs the steps that are missing, all or none. Counts on transactions that cover DDL and, in SQLite, lock out other
+ * writers from their start.
  *
  * @throws {NewerSchemaError}
  */
 export async function migrate<T>(db: Kysely<T>): Promise<void> {
   await db.transaction().execute(async (transaction) => {
+    if (isPostgres(db)) await sql`select pg_advisory_xact_lock(${MIGRATION_LOCK})`.execute(transaction);
     await sql`create table if not exists migrations (number integer primary key)`.execute(transaction);
     const { rows } = await sql<{ done: number | null }>`select max(number) as done from migrations`.execute(
       transaction,

@@ -46,6 +46,13 @@ export interface SessionTable {
   state: 'creating' | 'ready' | 'deleting';
 }
 
+/** Heavy content of sessions, by its SHA-256. */
+interface BlobTable {
+  session_id: string;
+  sha256: string;
+  data: Uint8Array;
+}
+
 /** All tables. */
 export interface Tables {
   api_keys: ApiKeyTable;
@@ -53,4 +60,5 @@ export interface Tables {
   agent_versions: AgentVersionTable;
   environments: EnvironmentTable;
   sessions: SessionTable;
+  blobs: BlobTable;
 }

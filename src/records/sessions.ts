@@ -7,6 +7,7 @@ import {
   type SessionRecords,
   type SessionRow,
 } from '../records.ts';
+import { isForeignKeyViolation } from './dialect.ts';
 import type { SessionTable, Tables } from './schema.ts';
 import { createdWithin, fetchSlice } from './slice.ts';
 
@@ -16,7 +17,11 @@ export function createSessionRecords(db: Kysely<Tables>): SessionRecords {
     insert: (session) =>
       db.transaction().execute(async (transaction) => {
         await requireReferences(transaction, session);
-        await transaction.insertInto('sessions').values(toColumns(session)).execute();
+        const write = transaction.insertInto('sessions').values(toColumns(session)).execute();
+        await write.catch((error: unknown) => {
+          // Postgres: deleted since it was looked for. Versions of agents are never deleted.
+          throw isForeignKeyViolation(error) ? environmentMissing(session, error) : error;
+        });
       }),
     get: async ({ workspaceId, id }) => {
       const row = await db
@@ -106,7 +111,7 @@ function selectFiltered(db: Kysely<Tables>, workspaceId: string, filter: Session
   return createdWithin(query, filter.createdAt);
 }
 
-/** Within the transaction that inserts, so that neither can go in between. */
+/** What foreign keys do not say: that both belong to the workspace, and which of the two is missing. */
 async function requireReferences(db: Kysely<Tables>, session: SessionRow): Promise<void> {
   const { workspaceId, agentId, agentVersion, environmentId } = session;
   const agent = await db
@@ -124,8 +129,11 @@ async function requireReferences(db: Kysely<Tables>, session: SessionRow): Promi
     .where('id', '=', environmentId)
     .where('workspace_id', '=', workspaceId)
     .executeTakeFirst();
-  if (environment === undefined)
-    throw new MissingReferenceError(`Environment \`${environmentId}\` not found.`);
+  if (environment === undefined) throw environmentMissing(session);
+}
+
+function environmentMissing({ environmentId }: SessionRow, cause?: unknown): MissingReferenceError {
+  return new MissingReferenceError(`Environment \`${environmentId}\` not found.`, { cause });
 }
 
 function toColumns(session: SessionRow): Selectable<SessionTable> {

@@ -1,7 +1,7 @@
 /** The data dir: its folders, and whose it is at the moment. */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import process from 'node:process';
 import { tryLock } from './lock.ts';
 import { readPid, removePid, writePid } from './pid-file.ts';
@@ -45,6 +45,11 @@ export async function takeDataDir(
   held.defer(() => lock.release());
   await writePid(folders.run, 'supervisor', process.pid);
   held.defer(async () => await removePid(folders.run, 'supervisor'));
+}
+
+/** The database of the embedded Temporal server. */
+export function temporalDatabase(dataDir: string): string {
+  return join(resolve(dataDir), 'temporal.db');
 }
 
 /** Where API and workers meet: a socket that only their user can open. */

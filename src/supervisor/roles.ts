@@ -2,6 +2,7 @@
 import process from 'node:process';
 import { orAborted } from './abort.ts';
 import type { ReadyInfo } from './child.ts';
+import { temporalDatabase } from './data-dir.ts';
 import { roleEnvironment, type RoleKind } from './environment.ts';
 import { keepRunning, type ProcessPlaces } from './process.ts';
 
@@ -60,4 +61,9 @@ export function createRoles(options: RolesOptions): StartRole {
 /** What the command line of every role on this data dir contains, and that of no other process. */
 export function roleMark(dataDir: string): string {
   return `--data-dir=${dataDir}`;
+}
+
+/** The same of the embedded Temporal server. */
+export function temporalMark(dataDir: string): string {
+  return `--db-filename ${temporalDatabase(dataDir)}`;
 }

@@ -1,6 +1,6 @@
-/** Secrets that Drover makes for itself, kept in files that only their owner can read. */
+/** Secrets in files that only their owner can read: those that Drover makes for itself, and those that it passes on. */
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 const SECRET_BYTES = 32;
@@ -13,11 +13,7 @@ export async function ensureSecretFile(file: string, prefix = ''): Promise<strin
   const known = await readSecret(file);
   if (known !== undefined) return known;
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-  const draft = `${file}.${randomBytes(6).toString('hex')}`;
-  await writeFile(draft, `${prefix}${randomBytes(SECRET_BYTES).toString('base64url')}\n`, {
-    mode: 0o600,
-    flag: 'wx',
-  });
+  const draft = await writeDraft(file, `${prefix}${randomBytes(SECRET_BYTES).toString('base64url')}`);
   try {
     await link(draft, file);
   } catch (error) {
@@ -28,6 +24,17 @@ export async function ensureSecretFile(file: string, prefix = ''): Promise<strin
   const made = await readSecret(file);
   if (made === undefined) throw new Error(`${file} is empty; remove it`);
   return made;
+}
+
+/** Keeps a secret that was given for the processes that may know it; replaces what was in `file`. */
+export async function writeSecretFile(file: string, secret: string): Promise<void> {
+  await rename(await writeDraft(file, secret), file);
+}
+
+async function writeDraft(file: string, secret: string): Promise<string> {
+  const draft = `${file}.${randomBytes(6).toString('hex')}`;
+  await writeFile(draft, `${secret}\n`, { mode: 0o600, flag: 'wx' });
+  return draft;
 }
 
 async function readSecret(file: string): Promise<string | undefined> {

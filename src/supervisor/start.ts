@@ -1,15 +1,15 @@
 /** What `npm start` does: every process of a Drover server, in order, under one supervisor. */
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.ts';
-import { choosePorts, isFree } from '../temporal-server/ports.ts';
-import { startTemporal, temporalMark } from '../temporal-server/server.ts';
-import { setUpTemporal } from '../temporal-server/set-up.ts';
+import { orMissing } from '../engine/installed.ts';
 import { orAborted } from './abort.ts';
 import { busAddress, makeFolders, takeDataDir, type Folders } from './data-dir.ts';
 import { stopLeftovers } from './pid-file.ts';
-import { createRoles, roleMark, type RoleSettings, type StartRole } from './roles.ts';
-import { ensureSecretFile } from './secret-file.ts';
+import { choosePorts, isFree } from './ports.ts';
+import { createRoles, roleMark, temporalMark, type RoleSettings, type StartRole } from './roles.ts';
+import { ensureSecretFile, writeSecretFile } from './secret-file.ts';
 import { createSandboxEnd } from './sandboxes.ts';
 
 /** How to start a server, besides its configuration. */
@@ -83,7 +83,7 @@ async function startAll(config: Config, options: StartOptions, held: AsyncDispos
   held.defer(async () => await sandboxEnd.done());
   const proxy = await startProxy(start);
   held.defer(() => sandboxEnd.begin());
-  const shared = { ...engine, ...proxy, DROVER_BUS: await busAddress(folders, held) };
+  const shared = { ...engine, ...proxy, ...(await provideDatabase(start)) };
   await start.startRole('worker', workerNames(config.workers), () => ({
     ...shared,
     DROVER_API_KEY_FILE: undefined,
@@ -102,6 +102,10 @@ async function clearTheWay(config: Config, folders: Folders, log: (line: string)
 
 /** Starts a Temporal server, or takes the one that was named, and prepares it for sessions. */
 async function provideTemporal({ config, held, log, signal }: Start): Promise<RoleSettings> {
+  const [{ startTemporal }, { setUpTemporal }] = await orMissing(
+    'temporal',
+    Promise.all([import('../temporal-server/server.ts'), import('../temporal-server/set-up.ts')]),
+  );
   const { namespace } = config.temporal;
   let { address } = config.temporal;
   if (address === undefined) {
@@ -147,6 +151,21 @@ async function startProxy({ config, folders, startRole, log }: Start): Promise<R
     ANTHROPIC_BASE_URL: scripted ? `http://${LOOPBACK}:${ports.model}` : baseUrl,
   }));
   return { DROVER_PROXY_URL: `http://${LOOPBACK}:${ports.proxy}`, DROVER_PROXY_SECRET_FILE: secretFile };
+}
+
+/** Tells API and workers the database's URL by a file, because it may hold a password; without one, where they meet. */
+async function provideDatabase({ config, folders, held, log }: Start): Promise<RoleSettings> {
+  const file = join(folders.secrets, 'database-url');
+  const forget = async () => await rm(file, { force: true });
+  if (config.database.kind === 'sqlite') {
+    await forget();
+    return { DROVER_BUS: await busAddress(folders, held) };
+  }
+  const { url } = config.database;
+  held.defer(forget);
+  await writeSecretFile(file, url);
+  log(`database: Postgres at ${new URL(url).host || 'a local socket'}`);
+  return { DATABASE_URL_FILE: file };
 }
 
 async function startApi({ config, startRole, log, signal }: Start, shared: RoleSettings): Promise<string> {

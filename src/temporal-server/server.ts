@@ -1,18 +1,20 @@
 /** The embedded Temporal server: the CLI's development server with settings that carry real work. */
 import { Connection } from '@temporalio/client';
 import { mkdir } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { environment } from '../config.ts';
 import { orAborted } from '../supervisor/abort.ts';
 import type { ReadyInfo } from '../supervisor/child.ts';
+import { temporalDatabase } from '../supervisor/data-dir.ts';
 import { roleEnvironment } from '../supervisor/environment.ts';
 import { tryLock } from '../supervisor/lock.ts';
 import { stopLeftover } from '../supervisor/pid-file.ts';
+import { choosePorts } from '../supervisor/ports.ts';
 import { keepRunning } from '../supervisor/process.ts';
+import { temporalMark } from '../supervisor/roles.ts';
 import { ensureTemporalCli } from './cli.ts';
 import { connectionOptions } from './connection.ts';
-import { choosePorts } from './ports.ts';
 
 /** Temporal's dynamic configuration: keys as its documentation has them. */
 export type DynamicConfig = Readonly<Record<string, string | number | boolean>>;
@@ -115,18 +117,13 @@ export async function startTemporal(options: TemporalServerOptions): Promise<Tem
   }
 }
 
-/** What the command line of the server on this data dir contains, and that of no other process. */
-export function temporalMark(dataDir: string): string {
-  return `--db-filename ${databaseFile(dataDir)}`;
-}
-
 function serverArguments(
   dataDir: string,
   ports: { readonly temporal: number; readonly temporalUi: number },
   dynamicConfig: DynamicConfig,
 ): string[] {
   const flags = {
-    '--db-filename': databaseFile(dataDir),
+    '--db-filename': temporalDatabase(dataDir),
     '--ip': LOOPBACK,
     '--port': String(ports.temporal),
     '--ui-ip': LOOPBACK,
@@ -140,10 +137,6 @@ function serverArguments(
     `${key}=${JSON.stringify(value)}`,
   ]);
   return ['server', 'start-dev', ...Object.entries(flags).flat(), ...pragmas, ...dynamic];
-}
-
-function databaseFile(dataDir: string): string {
-  return join(resolve(dataDir), 'temporal.db');
 }
 
 /** Resolves when the server at `address` serves; rejects when the signal aborts. */

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DEFAULT_WORKSPACE_ID, type Records, type SessionRow } from '../../src/records.ts';
-import { openSqliteRecords } from '../../src/records/sqlite.ts';
+import { openRecords } from '../../src/records/open.ts';
 import { sweep } from '../../src/sweeper.ts';
 import type { SessionSeed } from '../../src/session.ts';
 import {
@@ -107,7 +107,7 @@ describe('sessions that an API left half made', () => {
   let seed: SessionSeed;
 
   beforeAll(async () => {
-    records = await openSqliteRecords(join(dataDir, 'drover.db'));
+    records = await openRecords({ kind: 'sqlite', path: join(dataDir, 'drover.db') });
     const session = await makeSession(server);
     const row = await records.sessions.get({ workspaceId: DEFAULT_WORKSPACE_ID, id: session });
     if (row === undefined) throw new Error('the session has no row');

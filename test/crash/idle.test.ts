@@ -10,7 +10,7 @@ import {
   turn,
   watch,
 } from '../support/crash-client.ts';
-import { handFolders } from '../support/crash-hand.ts';
+import { handFolders } from '../../scripts/sandboxes.ts';
 import {
   cleanUp,
   makeDataDir,

@@ -1,6 +1,6 @@
 /** The whole server ends in the middle of a turn, in order or not, and starts again on the same data dir. */
 import { afterEach, describe, expect, it } from 'vitest';
-import { choosePorts } from '../../src/temporal-server/ports.ts';
+import { choosePorts } from '../../src/supervisor/ports.ts';
 import { join } from 'node:path';
 import {
   bash,

@@ -1,8 +1,8 @@
-/** Large content: it comes and goes whole, and the history of its session stays small. */
+/** Large content: it comes and goes whole, and no single write of its session is large. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { unique } from '../support/client.ts';
+import { server, unique } from '../support/client.ts';
 import { failureOf } from '../support/control-plane.ts';
-import { largestPayload, openHistories, type Histories } from '../support/temporal-history.ts';
+import { openProbe, untilIdlePast, type Probe } from '../support/probe.ts';
 import {
   message,
   modelRequests,
@@ -15,15 +15,15 @@ import {
 } from '../support/turns.ts';
 
 const bed = useTestbed();
-const MOST_PAYLOAD_BYTES = 64 * 1024;
+const LARGEST_WRITE_BYTES = 64 * 1024;
 /** Large enough to be over Temporal's limit of 2 MiB for a payload. */
 const LARGE = 3 * 1024 * 1024;
 
-let histories: Histories;
+let probe: Probe;
 beforeAll(async () => {
-  histories = await openHistories();
+  probe = await openProbe(server());
 });
-afterAll(() => histories.close());
+afterAll(() => probe.close());
 
 async function marked(prefix: string): Promise<{ live: Live; mark: string }> {
   const mark = unique(prefix);
@@ -36,9 +36,10 @@ async function blocksSeen(mark: string): Promise<ModelRequest['body']['messages'
   return ((await modelRequests(mark)).at(-1)?.body.messages ?? []).flatMap(({ content }) => content);
 }
 
-/** The history holds references only, and the session takes the next message. */
+/** The log holds references only, and the session takes the next message. */
 async function staysUsable(live: Live): Promise<void> {
-  expect(largestPayload(await histories.events(live.id))).toBeLessThan(MOST_PAYLOAD_BYTES);
+  const sizes = (await probe.writes(live.id)).map(({ bytes }) => bytes.byteLength);
+  expect(Math.max(...sizes)).toBeLessThan(LARGEST_WRITE_BYTES);
   const after = await live.turn(script({ say: 'still here' }));
   expect(only(after, 'agent.message').map(textOf)).toEqual(['still here']);
   expect(only(after, 'session.error')).toEqual([]);
@@ -96,7 +97,7 @@ describe('large content', () => {
   it('initial events of 3 MB', async () => {
     const text = `${script({ say: 'born with it' })}\n${'y'.repeat(LARGE)}`;
     const live = await bed.live({ initial_events: [message(text) as never] });
-    await histories.untilIdle(live.id, 1);
+    await untilIdlePast(server(), live.id, 1);
     const listed = await live.list();
     expect(only(listed, 'user.message').map((event) => differs(textOf(event), text))).toEqual([undefined]);
     expect(only(listed, 'agent.message').map(textOf)).toEqual(['born with it']);

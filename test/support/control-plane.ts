@@ -2,7 +2,7 @@ import Anthropic, { APIError } from '@anthropic-ai/sdk';
 import { createApp, type App, type AppDeps } from '../../src/http/app.ts';
 import { hashApiKey } from '../../src/http/auth.ts';
 import { DEFAULT_WORKSPACE_ID, type Records } from '../../src/records.ts';
-import { openSqliteRecords } from '../../src/records/sqlite.ts';
+import { openRecords } from '../../src/records/open.ts';
 
 /** The key that the test client uses. */
 export const TEST_KEY = 'sk-ant-api-test';
@@ -30,7 +30,7 @@ export interface TestPlane {
 
 /** Makes a plane; `deps` replaces parts of it. */
 export async function createTestPlane(deps: Partial<AppDeps> = {}): Promise<TestPlane> {
-  const records = deps.records ?? (await openSqliteRecords(':memory:'));
+  const records = deps.records ?? (await openRecords({ kind: 'sqlite', path: ':memory:' }));
   await records.apiKeys.add(hashApiKey(TEST_KEY), DEFAULT_WORKSPACE_ID);
   const app = createApp({ models: async () => [], ...deps, records });
   const answers: TestPlane['answers'] = [];

@@ -1,21 +1,8 @@
 /** The processes and folders of bubblewrap hands, seen from the host. */
 import { access, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { handFolders } from '../../scripts/sandboxes.ts';
 import { eventually } from './process.ts';
-
-/** Folders of the hands of one session. */
-export async function handFolders(dataDir: string, sessionId: string): Promise<string[]> {
-  const root = join(dataDir, 'hands');
-  const homes = (await readdir(root).catch(() => [])).filter((home) => !home.startsWith('.'));
-  const folders: string[] = [];
-  for (const home of homes) {
-    for (const name of await readdir(join(root, home)).catch(() => [])) {
-      const key = await readFile(join(root, home, name, 'key'), 'utf8').catch(() => '');
-      if (key.startsWith(`${sessionId}-`)) folders.push(join(root, home, name));
-    }
-  }
-  return folders;
-}
 
 /** Waits until a command has made this file in its working directory; answers the hand's folder. */
 export async function commandStarted(dataDir: string, sessionId: string, file: string): Promise<string> {

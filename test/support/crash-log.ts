@@ -11,14 +11,14 @@ import { checkLog } from './invariants.ts';
 import { eventually } from './process.ts';
 
 /** Where a server keeps its sessions. */
-export type LogPlace = Pick<CrashServer, 'dataDir' | 'ports'>;
+export type LogPlace = Pick<CrashServer, 'dataDir' | 'temporalAddress'>;
 
 /** Opens the sessions of a server for the time of `use`. */
 export async function withSessions<T>(
-  { dataDir, ports }: LogPlace,
+  { dataDir, temporalAddress }: LogPlace,
   use: (sessions: Sessions, client: Client) => Promise<T>,
 ): Promise<T> {
-  const connection = await connectTemporal(`127.0.0.1:${ports.temporal}`);
+  const connection = await connectTemporal(temporalAddress);
   try {
     const client = new Client({ connection, namespace: 'drover' });
     const blobs = createFolderBlobs(join(dataDir, 'blobs'));

@@ -12,8 +12,6 @@ import { eventually, isAlive, run, type Running } from './process.ts';
 export type RoleName = 'api' | 'worker' | 'worker-2' | 'proxy' | 'model' | 'temporal' | 'supervisor';
 
 export interface Ports {
-  readonly temporal: number;
-  readonly temporalUi: number;
   readonly model: number;
   readonly proxy: number;
 }
@@ -33,6 +31,8 @@ export interface CrashServer {
   readonly api: Anthropic;
   readonly supervisor: Running;
   readonly ports: Ports;
+  /** Of the Temporal server that it uses, embedded or not. */
+  readonly temporalAddress: string;
   pid(role: RoleName): Promise<number>;
   /** Sends SIGKILL. */
   kill(role: RoleName): Promise<Killed>;
@@ -70,7 +70,8 @@ export async function startCrashServer(
   early.catch(() => undefined);
   const url = await Promise.race([ready, early]);
   const apiKey = env['DROVER_API_KEY'] ?? (await readFile(join(dataDir, 'api-key'), 'utf8')).trim();
-  const ports = JSON.parse(await readFile(join(dataDir, 'run', 'ports.json'), 'utf8')) as Ports;
+  const file = await readFile(join(dataDir, 'run', 'ports.json'), 'utf8');
+  const ports = JSON.parse(file) as Ports & { readonly temporal?: number };
 
   const pid = async (role: RoleName): Promise<number> => {
     const found = await readPid(join(dataDir, 'run'), role);
@@ -98,6 +99,7 @@ export async function startCrashServer(
     api: new Anthropic({ baseURL: url, apiKey, maxRetries: 0 }),
     supervisor,
     ports,
+    temporalAddress: env['TEMPORAL_ADDRESS'] ?? `127.0.0.1:${ports.temporal}`,
     pid,
     kill,
     back,

@@ -36,6 +36,11 @@ const READY_WITHIN_MS = 120_000;
 const STOPPED_WITHIN_MS = 30_000;
 const TAIL_LINES = 30;
 
+/** The engine that the tests of this project run with: vitest.config.ts sets it. */
+export function engineOfRun(): ServerInfo['engine'] {
+  return process.env['DROVER_ENGINE'] === 'log' ? 'log' : 'temporal';
+}
+
 /** Starts a server on a data folder of its own and resolves once it has said that it is ready. */
 export async function startTestServer(env: Readonly<Record<string, string>> = {}): Promise<TestServer> {
   const dataDir = await mkdtemp(join(tmpdir(), 'drover-server-'));
@@ -44,6 +49,7 @@ export async function startTestServer(env: Readonly<Record<string, string>> = {}
     PORT: '0',
     DROVER_DATA_DIR: dataDir,
     DROVER_API_KEY: apiKey,
+    DROVER_ENGINE: engineOfRun(),
     DROVER_SANDBOX: 'bubblewrap',
     DROVER_MODEL_ATTEMPTS: '4',
     DROVER_MODEL_RETRY_BASE_MS: '20',
@@ -78,7 +84,7 @@ async function partsOf(
   dataDir: string,
   env: Readonly<Record<string, string>>,
 ): Promise<Pick<ServerInfo, 'engine' | 'temporalAddress' | 'databaseUrl'>> {
-  const engine = env['DROVER_ENGINE'] === 'log' ? 'log' : 'temporal';
+  const engine = (env['DROVER_ENGINE'] ?? engineOfRun()) === 'log' ? 'log' : 'temporal';
   const embedded = async () => `127.0.0.1:${await readPort(dataDir, 'temporal')}`;
   return {
     engine,

@@ -1,7 +1,7 @@
 /** A server's sessions, read by the test process itself, past the API. */
 import { join } from 'node:path';
-import { createFolderBlobs } from '../../src/blobs/folder.ts';
-import { openEngine } from '../../src/engine.ts';
+import { openBlobs } from '../../src/blobs/open.ts';
+import { openEngine, type EngineDeps } from '../../src/engine.ts';
 import type { Sessions } from '../../src/session.ts';
 
 /** Where a server keeps its sessions. */
@@ -9,25 +9,40 @@ export interface SessionsPlace {
   readonly engine: 'temporal' | 'log';
   readonly dataDir: string;
   readonly temporalAddress: string | undefined;
+  readonly databaseUrl: string | undefined;
 }
 
 /** Nobody tells this process of changes; it finds them when it looks again. */
-const NO_NOTICES = { announce: () => undefined, listen: () => () => undefined };
+const NO_NOTICES = { origin: '', announce: () => undefined, listen: () => () => undefined };
+
+/** What the server's engine was opened with. */
+export function engineConfig({
+  engine,
+  dataDir,
+  temporalAddress: address,
+  databaseUrl: url,
+}: SessionsPlace): EngineDeps['config'] {
+  return {
+    engine,
+    dataDir,
+    temporal: { address, namespace: 'drover', taskQueue: 'drover' },
+    database:
+      url === undefined ? { kind: 'sqlite', path: join(dataDir, 'drover.db') } : { kind: 'postgres', url },
+  };
+}
 
 /** Opens the sessions of a server for the time of `use`. */
 export async function withSessions<T>(
-  { engine, dataDir, temporalAddress: address }: SessionsPlace,
+  place: SessionsPlace,
   use: (sessions: Sessions) => Promise<T>,
 ): Promise<T> {
-  const temporal = { address, namespace: 'drover', taskQueue: 'drover' };
-  const opened = await openEngine({
-    config: { engine, dataDir, temporal },
-    blobs: createFolderBlobs(join(dataDir, 'blobs')),
-    notices: NO_NOTICES,
-  });
+  const config = engineConfig(place);
+  const blobs = await openBlobs(config);
+  const opened = await openEngine({ config, blobs, notices: NO_NOTICES });
   try {
     return await use(opened.sessions);
   } finally {
     await opened.close();
+    await blobs.close();
   }
 }

@@ -14,10 +14,8 @@ import type {
   BetaManagedAgentsStreamSessionEvents,
   EventListParams,
 } from '@anthropic-ai/sdk/resources/beta/sessions/events';
-import type { Connection } from '@temporalio/client';
 import { afterAll } from 'vitest';
 import { SessionGoneError } from '../../src/session.ts';
-import { connectTemporal } from '../../src/temporal-server/connection.ts';
 import { createClient, server, unique, type TestClient } from './client.ts';
 import { collect } from './control-plane.ts';
 import { checkLog } from './invariants.ts';
@@ -276,16 +274,6 @@ export async function checkLogs(ids: readonly string[]): Promise<void> {
       }
     }
   });
-}
-
-/** The Temporal namespace of the running server. */
-export const NAMESPACE = 'drover';
-
-/** Connects to the Temporal server of the run. The caller closes. */
-export async function connectToTemporal(): Promise<Connection> {
-  const { temporalAddress } = server();
-  if (temporalAddress === undefined) throw new Error('this server has no Temporal');
-  return await connectTemporal(temporalAddress);
 }
 
 /** What the scripted model was asked in requests that hold this text, oldest first. */

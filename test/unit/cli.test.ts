@@ -141,6 +141,21 @@ describe('settings of roles', () => {
     },
   );
 
+  it('read where the database is, and have previews pass through a Postgres', () => {
+    const path = join(folder, 'drover.db');
+    expect(readConfig({ DROVER_DATA_DIR: folder }).database).toEqual({ kind: 'sqlite', path });
+    const { DROVER_BUS: _, ...rest } = told();
+    for (const url of ['postgres://u:p@h:5432/d', 'postgresql://h/d', 'postgres:///d?host=/run/postgresql']) {
+      writeFileSync(join(folder, 'url'), `${url}\n`);
+      for (const set of [{ DATABASE_URL: url }, { DATABASE_URL_FILE: join(folder, 'url') }]) {
+        expect(readRoleConfig({ ...rest, ...set })).toMatchObject({
+          database: { kind: 'postgres', url },
+          bus: { url },
+        });
+      }
+    }
+  });
+
   it('read the API key from a file, unless it is given', () => {
     const file = { DROVER_API_KEY_FILE: join(folder, 'secret') };
     expect(readConfig(file).apiKey).toBe('shared');
@@ -151,7 +166,9 @@ describe('settings of roles', () => {
   });
 
   it.each([
-    [{ DATABASE_URL: 'postgres://u:hidden@h/d' }, 'DATABASE_URL: this version'],
+    [{ DATABASE_URL: 'mysql://u:hidden@h/d' }, 'DATABASE_URL: expected a URL'],
+    [{ DATABASE_URL: 'postgres://u:hidden@h:no-port/d' }, 'DATABASE_URL: expected a URL'],
+    [{ DATABASE_URL: 'hidden' }, 'DATABASE_URL: expected a URL'],
     [{ DROVER_ENGINE: 'steam' }, 'DROVER_ENGINE: expected one of'],
     [{ PORT: '70000' }, 'PORT: 70000 is no port'],
     [{ ANTHROPIC_BASE_URL: 'ftp://u:hidden@h' }, 'ANTHROPIC_BASE_URL: expected a URL'],

@@ -97,7 +97,8 @@ it('every event that this server refuses by name is in docs/wire.md', async () =
 
 it('every benchmark is in docs/benchmarks.md', async () => {
   const { SCENARIOS } = await import('../../scripts/bench/scenarios.ts');
-  const documented = matches(read('docs/benchmarks.md'), /^\| `([\w-]+)` \|/gm);
+  const [own = ''] = read('docs/benchmarks.md').split('## Figures\n');
+  const documented = matches(own, /^\| `([\w-]+)` \|/gm);
   expect(documented.sort()).toEqual(Object.keys(SCENARIOS).sort());
 });
 
@@ -115,4 +116,12 @@ it('every decision is in the index', () => {
       .map((path) => path.slice('docs/adr/'.length))
       .sort(),
   );
+});
+
+it('every candidate and metric of the comparison is in docs/benchmarks.md', async () => {
+  const { CANDIDATE_NAMES } = await import('../../scripts/compare/candidates.ts');
+  const { METRICS } = await import('../../scripts/compare/schedule.ts');
+  const [, section = ''] = read('docs/benchmarks.md').split('## Against other runtimes\n');
+  const documented = matches(section, /^\| `([\w-]+)` \|/gm);
+  expect(documented).toEqual([...CANDIDATE_NAMES, ...METRICS.map(({ name }) => name)]);
 });

@@ -4,7 +4,7 @@ import { mountExtensions } from '../../src/http/routes/extensions.ts';
 import type { Draft, Entry } from '../../src/log.ts';
 import type { PreviewMessage } from '../../src/previews.ts';
 import { DEFAULT_WORKSPACE_ID, type SessionRow } from '../../src/records.ts';
-import { openSqliteRecords } from '../../src/records/sqlite.ts';
+import { openRecords } from '../../src/records/open.ts';
 import { createTestPlane, failureOf, type TestPlane } from '../support/control-plane.ts';
 import { created, said } from '../support/conversation.ts';
 import { framesOf, numberedOf, type Frame } from '../support/frames.ts';
@@ -62,7 +62,7 @@ async function createWorld(): Promise<World> {
   source.add(RUN, [started([created()])]);
   const listeners: World['listeners'] = new Set();
   const asked: (readonly Entry[])[] = [];
-  const records = await openSqliteRecords(':memory:');
+  const records = await openRecords({ kind: 'sqlite', path: ':memory:' });
   const plane = await createTestPlane({
     records,
     mount: (app) =>

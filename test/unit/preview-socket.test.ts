@@ -4,9 +4,10 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { PreviewMessage, PreviewReceiver, PreviewSender } from '../../src/previews.ts';
+import type { PreviewReceiver, PreviewSender } from '../../src/previews.ts';
 import { receivePreviews, sendPreviews } from '../../src/previews/socket.ts';
 import { eventually } from '../support/eventually.ts';
+import { connected, delta, listenTo } from '../support/previews.ts';
 
 let folder: string;
 let path: string;
@@ -35,131 +36,14 @@ function send(): PreviewSender {
   return sender;
 }
 
-function delta(sessionId: string, spanId: string, text: string): PreviewMessage {
-  const content = { type: 'text' as const, text };
-  const delta = { type: 'content_delta' as const, index: 0, content };
-  return { sessionId, spanId, frame: { type: 'event_delta', event_id: 'm', delta } };
-}
-
-const textOf = ({ frame }: PreviewMessage): string =>
-  frame.type === 'event_delta' ? frame.delta.content.text : '';
-
-/** What one listener got. A probe span shows when the way there is open: each try is a span of its own. */
-function listen(receiver: PreviewReceiver, sessionId: string) {
-  const got: PreviewMessage[] = [];
-  const stop = receiver.listen(sessionId, (message) => got.push(message));
-  return { got, stop, texts: () => got.filter(({ spanId }) => !spanId.startsWith('probe')).map(textOf) };
-}
-
-let probes = 0;
-
-/** Resolves once messages of the session get from the sender to the listener. */
-async function connected(
-  sender: PreviewSender,
-  sessionId: string,
-  { got }: ReturnType<typeof listen>,
-): Promise<void> {
-  await eventually(() => {
-    probes += 1;
-    sender.send(delta(sessionId, `probe${probes}`, ''));
-    expect(got.some(({ spanId }) => spanId.startsWith('probe'))).toBe(true);
-  });
-}
-
-describe('between a worker and the API', () => {
-  test('what is watched arrives, in order and whole', async () => {
-    const receiver = await receive();
-    const sender = send();
-    const listener = listen(receiver, 'a');
-    await connected(sender, 'a', listener);
-    const texts = ['one', 'two\nlines', 'ä😀', '\u2028', 'x'.repeat(100_000), 'last'];
-    for (const text of texts) sender.send(delta('a', 's1', text));
-    await eventually(() => expect(listener.texts()).toEqual(texts));
-  });
-
-  test('nothing is sent that nobody watches', async () => {
-    const receiver = await receive();
-    const sender = send();
-    const a = listen(receiver, 'a');
-    await connected(sender, 'a', a);
-    sender.send(delta('b', 's1', 'unseen'));
-    const b = listen(receiver, 'b');
-    await connected(sender, 'b', b);
-    sender.send(delta('b', 's2', 'seen'));
-    await eventually(() => expect(b.texts()).toEqual(['seen']));
-    expect(a.texts()).toEqual([]);
-  });
-
-  test('all listeners of a session get it, until each stops', async () => {
-    const receiver = await receive();
-    const sender = send();
-    const first = listen(receiver, 'a');
-    const second = listen(receiver, 'a');
-    await connected(sender, 'a', first);
-    sender.send(delta('a', 's1', 'both'));
-    await eventually(() => expect([first.texts(), second.texts()]).toEqual([['both'], ['both']]));
-    first.stop();
-    sender.send(delta('a', 's1', 'one'));
-    await eventually(() => expect(second.texts()).toEqual(['both', 'one']));
-    expect(first.texts()).toEqual(['both']);
-    second.stop();
-    const other = listen(receiver, 'other');
-    await connected(sender, 'other', other);
-    sender.send(delta('a', 's1', 'nobody'));
-    const third = listen(receiver, 'a');
-    await connected(sender, 'a', third);
-    expect(third.texts()).toEqual([]);
-  });
-
-  test('several workers talk to one API', async () => {
-    const receiver = await receive();
-    const listener = listen(receiver, 'a');
-    const senders = [send(), send(), send()];
-    for (const [at, sender] of senders.entries()) {
-      listener.got.length = 0;
-      await connected(sender, 'a', listener);
-      sender.send(delta('a', `s${at}`, `from ${at}`));
-      await eventually(() => expect(listener.texts()).toEqual([`from ${at}`]));
-    }
-  });
-});
-
 describe('a restart', () => {
-  test('of the API: the worker comes back by itself, and watches for the new one', async () => {
-    const before = await receive();
-    const sender = send();
-    const first = listen(before, 'a');
-    await connected(sender, 'a', first);
-    await before.close();
-    sender.send(delta('a', 's1', 'into the void'));
-    const after = await receive();
-    const second = listen(after, 'a');
-    await connected(sender, 'a', second);
-    sender.send(delta('a', 's2', 'again'));
-    await eventually(() => expect(second.texts()).toEqual(['again']));
-    expect(first.texts()).toEqual([]);
-  });
-
-  test('of the worker: the API tells the new one what is watched', async () => {
-    const receiver = await receive();
-    const listener = listen(receiver, 'a');
-    const before = send();
-    await connected(before, 'a', listener);
-    before.close();
-    listener.got.length = 0;
-    const after = send();
-    await connected(after, 'a', listener);
-    after.send(delta('a', 's1', 'again'));
-    await eventually(() => expect(listener.texts()).toEqual(['again']));
-  });
-
   test('the worker may be there first, and a socket file may be left over', async () => {
     const sender = send();
     sender.send(delta('a', 's1', 'nobody'));
     const dead = createServer().listen(path);
     await new Promise((resolve) => dead.once('listening', resolve));
     const receiver = await receive();
-    const listener = listen(receiver, 'a');
+    const listener = listenTo(receiver, 'a');
     await connected(sender, 'a', listener);
     expect(listener.texts()).toEqual([]);
     dead.close();
@@ -190,7 +74,7 @@ describe('a restart', () => {
 describe('a peer that', () => {
   test('dies in the middle of a line harms nobody', async () => {
     const receiver = await receive();
-    const listener = listen(receiver, 'a');
+    const listener = listenTo(receiver, 'a');
     for (const text of ['{"sessionId":"a","fra', 'no json\n', 'null\n', '{}\n', '[]\n']) {
       const dying = connect(path);
       await new Promise((resolve) => dying.write(text, resolve));

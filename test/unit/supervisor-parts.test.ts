@@ -14,7 +14,7 @@ import { toLogLine, toTerminalLine } from '../../src/supervisor/output.ts';
 import { isOurs, readPid, stopLeftover, stopLeftovers, writePid } from '../../src/supervisor/pid-file.ts';
 import { keepRunning, type KeptProcess, type ProcessSpec } from '../../src/supervisor/process.ts';
 import { restartDelayMs } from '../../src/supervisor/restart.ts';
-import { ensureSecretFile } from '../../src/supervisor/secret-file.ts';
+import { ensureSecretFile, writeSecretFile } from '../../src/supervisor/secret-file.ts';
 import { eventually, isAlive } from '../support/process.ts';
 
 let folder: string;
@@ -168,6 +168,15 @@ describe('ensureSecretFile', () => {
     writeFileSync(file, '\n');
     await expect(ensureSecretFile(file)).rejects.toThrow('is empty');
   });
+});
+
+it('writeSecretFile replaces what was there, for its owner only', async () => {
+  const file = join(folder, 'url');
+  writeFileSync(file, 'old', { mode: 0o644 });
+  await writeSecretFile(file, 'new');
+  expect(readFileSync(file, 'utf8')).toBe('new\n');
+  expect(statSync(file).mode & 0o777).toBe(0o600);
+  expect(readdirSync(folder)).toEqual(['url']);
 });
 
 describe('leftovers', () => {

@@ -70,6 +70,21 @@ describe('docker-compose.yml', () => {
     expect(told.map(([name]) => name)).toEqual(['proxy']);
   });
 
+  it('tells the database to API and workers alone, and it is one that is made', () => {
+    const told = ours.filter(([, { environment }]) => environment?.['DATABASE_URL'] !== undefined);
+    expect(told.map(([name]) => name)).toEqual(['api', 'worker']);
+    const url =
+      /^\$\{DATABASE_URL:-(.*)\}$/.exec(told[0]?.[1].environment?.['DATABASE_URL'] ?? '')?.[1] ?? '';
+    const { hostname, pathname } = new URL(url.replace(/\$\{.*\}/, 'password'));
+    expect([hostname, compose.services[hostname]?.image]).toEqual([
+      'postgres',
+      expect.stringMatching(/^postgres:/),
+    ]);
+    expect(readFileSync(join(ROOT, 'docker/temporal/schema.sh'), 'utf8')).toContain(
+      `\nsql ${pathname.slice(1)} create-database\n`,
+    );
+  });
+
   it('keeps workers and databases where nothing leads in or out', () => {
     for (const name of ['worker', 'temporal', 'postgres', 'model']) {
       expect(compose.services[name]?.networks).toEqual(['inside']);
@@ -80,7 +95,7 @@ describe('docker-compose.yml', () => {
   it('sets only what the code reads', () => {
     const source = readFileSync(join(ROOT, 'src/config.ts'), 'utf8');
     const names = ours.flatMap(([, { environment = {} }]) => Object.keys(environment));
-    expect(names).toContain('DROVER_BUS');
+    expect(names).toContain('DROVER_PROXY_URL');
     expect([...new Set(names)].filter((name) => !source.includes(`'${name}'`))).toEqual([]);
   });
 
@@ -104,7 +119,7 @@ describe('docker/temporal', () => {
     );
   });
 
-  it('prepares both databases with commands that may be repeated', () => {
+  it('prepares all databases with commands that may be repeated', () => {
     const folder = mkdtempSync(join(tmpdir(), 'drover-schema-'));
     writeFileSync(join(folder, 'temporal-sql-tool'), '#!/bin/sh\necho "$@"\n', { mode: 0o755 });
     const env = {
@@ -127,6 +142,7 @@ describe('docker/temporal', () => {
       'temporal_visibility create-database',
       'temporal_visibility setup-schema --version 0.0',
       'temporal_visibility update-schema --schema-name postgresql/v12/visibility',
+      'drover create-database',
     ]);
     expect(said).not.toContain('secret');
   });

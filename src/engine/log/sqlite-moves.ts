@@ -2,20 +2,16 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { whenNotBusy } from '../../records/node-sqlite.ts';
 import { ASKED, HERE, NOTHING, sealedIf } from './sql.ts';
-import { keyOf, stateAfter, type CarrierRow, type MoveStore } from './store.ts';
+import { extentOf, type CarrierRow, type MoveStore } from './store.ts';
 
 /** What it shares with the rest of the store. */
 export interface SqliteWrites {
   write<T>(run: () => T): Promise<T>;
-  insert(id: string, carrier: CarrierRow, key: string | null): void;
-  isKnown(id: string, key: string | null): boolean;
+  insert(id: string, carrier: CarrierRow): void;
 }
 
 /** Makes that part of the store. */
-export function createSqliteMoves(
-  database: DatabaseSync,
-  { write, insert, isKnown }: SqliteWrites,
-): MoveStore {
+export function createSqliteMoves(database: DatabaseSync, { write, insert }: SqliteWrites): MoveStore {
   const sql = prepare(database);
   return {
     sendAway: (id) => write(() => Number(sql.sendAway.run({ id }).changes) > 0),
@@ -25,25 +21,9 @@ export function createSqliteMoves(
       write(() => {
         const { changes } = sql.adopt.run({ id, life, ...extentOf(carriers) });
         if (Number(changes) === 0) return;
-        for (const carrier of carriers) {
-          // A log remembers only the last ids: one that came again much later is in it twice.
-          const key = keyOf(carrier);
-          insert(id, carrier, isKnown(id, key) ? null : key);
-        }
+        for (const carrier of carriers) insert(id, carrier);
       }),
     moving: (limit) => whenNotBusy(() => sql.moving.all({ limit }).map((row) => String(row['session_id']))),
-  };
-}
-
-/** Where carriers begin, and how they leave a log. */
-function extentOf(carriers: readonly CarrierRow[]) {
-  const last = carriers.at(-1);
-  const count = last?.drafts.length ?? 0;
-  return {
-    from: carriers[0]?.position ?? null,
-    length: (last?.position ?? 0) + count,
-    lastUs: (last?.timeUs ?? 0) + count - 1,
-    state: stateAfter(last?.drafts ?? []),
   };
 }
 

@@ -9,6 +9,7 @@ import { isBusy, whenNotBusy } from '../../records/node-sqlite.ts';
 import { ASKED, HERE, NOTHING, sealedIf, WORKING } from './sql.ts';
 import { createSqliteMoves } from './sqlite-moves.ts';
 import {
+  extentOf,
   FORGOTTEN_AFTER_MS,
   keyOf,
   SILENT_AFTER_MS,
@@ -41,11 +42,10 @@ export function openSqliteLogStore(path: string, now: () => number = Date.now): 
     const row = sql.head.get({ id }) as Row | undefined;
     return row && toHead(row);
   };
-  const insert = (id: string, carrier: CarrierRow, key = keyOf(carrier)): void => {
-    const { position, timeUs, author, drafts } = carrier;
+  const insert = (id: string, { position, timeUs, author, drafts }: CarrierRow): void => {
+    const key = author === 'client' ? keyOf(drafts) : null;
     sql.insert.run({ id, position, timeUs, author, key, drafts: JSON.stringify(drafts) });
   };
-  const isKnown = (id: string, key: string | null): boolean => sql.known.get({ id, key }) !== undefined;
   /** Moves the head on and writes the carrier that this makes room for. */
   const put = (id: string, moved: Row, author: Author, drafts: readonly Draft[]): CarrierRow => {
     const row: CarrierRow = {
@@ -59,14 +59,11 @@ export function openSqliteLogStore(path: string, now: () => number = Date.now): 
   };
 
   return {
-    ...createSqliteMoves(database, { write, insert, isKnown }),
+    ...createSqliteMoves(database, { write, insert }),
     create: (id, carriers, due) =>
       write(() => {
         if (headOf(id)) return;
-        const last = carriers.at(-1);
-        const count = last?.drafts.length ?? 0;
-        const length = (last?.position ?? 0) + count;
-        const lastUs = (last?.timeUs ?? 0) + count - 1;
+        const { length, lastUs } = extentOf(carriers);
         sql.create.run({ id, length, lastUs, due: Number(due) });
         for (const carrier of carriers) insert(id, carrier);
       }),
@@ -75,7 +72,7 @@ export function openSqliteLogStore(path: string, now: () => number = Date.now): 
       whenNotBusy(() => sql.read.all({ id, position, limit }).map((row) => toCarrier(row))),
     appendClient: (id, drafts, nowUs) =>
       write(() => {
-        if (isKnown(id, keyOf({ author: 'client', drafts }))) return true;
+        if (sql.known.get({ id, key: keyOf(drafts) })) return true;
         const change = { id, count: drafts.length, nowUs, state: stateAfter(drafts) };
         const moved = sql.extend.get(change) as Row | undefined;
         if (!moved) return false;

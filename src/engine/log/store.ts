@@ -132,6 +132,19 @@ export function stateAfter(drafts: readonly Draft[]): 'open' | 'terminated' {
 }
 
 /** By what a repeated batch of a client is recognised. */
-export function keyOf({ author, drafts: [first] }: Pick<CarrierRow, 'author' | 'drafts'>): string | null {
-  return author === 'client' && first && 'event' in first ? first.event.id : null;
+export function keyOf(drafts: readonly Draft[]): string | null {
+  const [first] = drafts;
+  return first && 'event' in first ? first.event.id : null;
+}
+
+/** Where carriers begin and end, and what state they leave a log in. */
+export function extentOf(carriers: readonly CarrierRow[]) {
+  const last = carriers.at(-1);
+  const count = last?.drafts.length ?? 0;
+  return {
+    from: carriers[0]?.position ?? null,
+    length: (last?.position ?? 0) + count,
+    lastUs: (last?.timeUs ?? 0) + count - 1,
+    state: stateAfter(last?.drafts ?? []),
+  };
 }

@@ -1,36 +1,38 @@
 import { sql, type Kysely } from 'kysely';
+import { textType } from '../dialect.ts';
 
 /** Keys, agents and their versions, environments, sessions. */
 export async function controlPlane(db: Kysely<unknown>): Promise<void> {
+  const text = textType(db);
   await db.schema
     .createTable('api_keys')
-    .addColumn('hash', 'text', (column) => column.primaryKey())
-    .addColumn('workspace_id', 'text', (column) => column.notNull())
+    .addColumn('hash', text, (column) => column.primaryKey())
+    .addColumn('workspace_id', text, (column) => column.notNull())
     .execute();
   await db.schema
     .createTable('agents')
-    .addColumn('id', 'text', (column) => column.primaryKey())
-    .addColumn('workspace_id', 'text', (column) => column.notNull())
-    .addColumn('version', 'integer', (column) => column.notNull())
-    .addColumn('created_at', 'text', (column) => column.notNull())
-    .addColumn('archived_at', 'text')
+    .addColumn('id', text, (column) => column.primaryKey())
+    .addColumn('workspace_id', text, (column) => column.notNull())
+    .addColumn('version', 'bigint', (column) => column.notNull())
+    .addColumn('created_at', text, (column) => column.notNull())
+    .addColumn('archived_at', text)
     .execute();
   await db.schema
     .createTable('agent_versions')
-    .addColumn('agent_id', 'text', (column) => column.notNull().references('agents.id'))
-    .addColumn('workspace_id', 'text', (column) => column.notNull())
-    .addColumn('version', 'integer', (column) => column.notNull())
-    .addColumn('data', 'text', (column) => column.notNull())
+    .addColumn('agent_id', text, (column) => column.notNull().references('agents.id'))
+    .addColumn('workspace_id', text, (column) => column.notNull())
+    .addColumn('version', 'bigint', (column) => column.notNull())
+    .addColumn('data', text, (column) => column.notNull())
     .addPrimaryKeyConstraint('agent_versions_pk', ['agent_id', 'version'])
     .execute();
   await db.schema
     .createTable('environments')
-    .addColumn('id', 'text', (column) => column.primaryKey())
-    .addColumn('workspace_id', 'text', (column) => column.notNull())
-    .addColumn('name', 'text', (column) => column.notNull())
-    .addColumn('created_at', 'text', (column) => column.notNull())
-    .addColumn('archived_at', 'text')
-    .addColumn('data', 'text', (column) => column.notNull())
+    .addColumn('id', text, (column) => column.primaryKey())
+    .addColumn('workspace_id', text, (column) => column.notNull())
+    .addColumn('name', text, (column) => column.notNull())
+    .addColumn('created_at', text, (column) => column.notNull())
+    .addColumn('archived_at', text)
+    .addColumn('data', text, (column) => column.notNull())
     .addUniqueConstraint('environments_name', ['workspace_id', 'name'])
     .execute();
   await createSessions(db);
@@ -43,17 +45,18 @@ export async function controlPlane(db: Kysely<unknown>): Promise<void> {
 }
 
 async function createSessions(db: Kysely<unknown>): Promise<void> {
+  const text = textType(db);
   await db.schema
     .createTable('sessions')
-    .addColumn('id', 'text', (column) => column.primaryKey())
-    .addColumn('workspace_id', 'text', (column) => column.notNull())
-    .addColumn('agent_id', 'text', (column) => column.notNull())
-    .addColumn('agent_version', 'integer', (column) => column.notNull())
-    .addColumn('environment_id', 'text', (column) => column.notNull().references('environments.id'))
-    .addColumn('deployment_id', 'text')
-    .addColumn('created_at', 'text', (column) => column.notNull())
-    .addColumn('archived_at', 'text')
-    .addColumn('state', 'text', (column) => column.notNull())
+    .addColumn('id', text, (column) => column.primaryKey())
+    .addColumn('workspace_id', text, (column) => column.notNull())
+    .addColumn('agent_id', text, (column) => column.notNull())
+    .addColumn('agent_version', 'bigint', (column) => column.notNull())
+    .addColumn('environment_id', text, (column) => column.notNull().references('environments.id'))
+    .addColumn('deployment_id', text)
+    .addColumn('created_at', text, (column) => column.notNull())
+    .addColumn('archived_at', text)
+    .addColumn('state', text, (column) => column.notNull())
     .addForeignKeyConstraint('sessions_agent', ['agent_id', 'agent_version'], 'agent_versions', [
       'agent_id',
       'version',

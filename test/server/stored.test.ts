@@ -1,46 +1,50 @@
-/** What a session costs in Temporal's history, what Temporal shows of it, and what it says it used. */
+/** What a session costs in its engine's store, and what it says it used. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { collect } from '../support/control-plane.ts';
-import { unique } from '../support/client.ts';
-import { openHistories, textIn, type Histories } from '../support/temporal-history.ts';
-import { message, MODEL, only, script, textOf, untilIdle, useTestbed } from '../support/turns.ts';
+import { server } from '../support/client.ts';
+import { openProbe, sizeOf, untilIdlePast, type Probe, type Size } from '../support/probe.ts';
+import { message, only, script, textOf, untilIdle, useTestbed } from '../support/turns.ts';
 
 const bed = useTestbed();
 const { sessions } = bed.client.beta;
 const { events } = sessions;
 const WATCHERS = 10;
 
-let histories: Histories;
+let probe: Probe;
 beforeAll(async () => {
-  histories = await openHistories();
+  probe = await openProbe(server());
 });
-afterAll(() => histories.close());
+afterAll(() => probe.close());
+
+async function stored(id: string): Promise<Size> {
+  return sizeOf(await probe.writes(id));
+}
 
 /** How far two sizes are apart, as a share of the second. */
 function share(a: number, b: number): number {
   return Math.abs(a - b) / b;
 }
 
-describe('the history of a session', () => {
+describe('what is stored of a session', () => {
   it('a late turn adds as much as an early one', async () => {
     const live = await bed.live();
-    const sizes: { events: number; bytes: number }[] = [];
+    const sizes: Size[] = [];
     for (let turn = 1; turn <= 60; turn += 1) {
       await live.turn(script({ say: `answer ${String(turn).padStart(2, '0')}` }));
-      sizes.push(await histories.size(live.id));
+      sizes.push(await stored(live.id));
     }
-    const grown = (from: number, to: number, by: 'events' | 'bytes'): number =>
+    const grown = (from: number, to: number, by: keyof Size): number =>
       ((sizes[to - 1]?.[by] ?? 0) - (sizes[from - 2]?.[by] ?? 0)) / (to - from + 1);
     expect(grown(2, 20, 'bytes')).toBeGreaterThan(0);
     expect(share(grown(41, 60, 'bytes'), grown(2, 20, 'bytes'))).toBeLessThan(0.05);
-    expect(grown(41, 60, 'events')).toBe(grown(2, 20, 'events'));
+    expect(grown(41, 60, 'writes')).toBe(grown(2, 20, 'writes'));
     expect(only(await live.list(), 'agent.message')).toHaveLength(60);
   });
 
   it('reading adds nothing', async () => {
     const live = await bed.live();
     await live.turn(script({ say: 'written' }));
-    const before = await histories.size(live.id);
+    const before = await stored(live.id);
     for (let round = 0; round < 5; round += 1) {
       const watcher = await bed.watch(live.id, ['agent.message', 'agent.thinking']);
       expect(await live.list({ order: 'desc', limit: 2 })).not.toEqual([]);
@@ -48,7 +52,7 @@ describe('the history of a session', () => {
       expect((await live.read()).status).toBe('idle');
       watcher.close();
     }
-    expect(await histories.size(live.id)).toEqual(before);
+    expect(await stored(live.id)).toEqual(before);
   });
 
   it('ten watchers and a client that polls add nothing', async () => {
@@ -68,8 +72,8 @@ describe('the history of a session', () => {
     );
     for (const [turn, text] of texts.entries()) {
       await events.send(alone.id, { events: [message(text)] });
-      // Seen from Temporal's side: nobody reads this session from the server.
-      await histories.untilIdle(alone.id, turn + 1);
+      // Nobody reads this session from the server.
+      await untilIdlePast(server(), alone.id, turn + 1);
 
       await events.send(watched.id, { events: [message(text)] });
       await collect(events.list(watched.id));
@@ -78,8 +82,8 @@ describe('the history of a session', () => {
       await collect(events.list(watched.id, { limit: 5 }));
       await untilIdle(bed.client, watched.id);
     }
-    const [quiet, busy] = [await histories.size(alone.id), await histories.size(watched.id)];
-    expect(busy.events).toBe(quiet.events);
+    const [quiet, busy] = [await stored(alone.id), await stored(watched.id)];
+    expect(busy.writes).toBe(quiet.writes);
     expect(share(busy.bytes, quiet.bytes)).toBeLessThan(0.01);
 
     const said = texts.flatMap((_, n) => [`word by word ${n}`, `the tool said ${n}`]);
@@ -87,50 +91,6 @@ describe('the history of a session', () => {
       expect(only(seen, 'agent.message').map(textOf)).toEqual(said);
       expect(only(seen, 'event_delta').length).toBeGreaterThan(said.length);
     }
-  });
-});
-
-describe('what Temporal shows of a session', () => {
-  it('its status, its agent and its title can be searched and read', async () => {
-    const name = unique('agent-shown');
-    const title = unique('title');
-    const agent = await bed.agent({ name });
-    const live = await bed.live({ agent: agent.id, title });
-    await live.send(message(script({ delayMs: 1500 }, { say: 'slow' })));
-    await live.next('span.model_request_start');
-    expect((await histories.describe(live.id)).searchAttributes).toMatchObject({
-      SessionStatus: ['running'],
-    });
-
-    await live.next('session.status_idle');
-    const described = await histories.describe(live.id);
-    const { searchAttributes, memo, status } = described;
-    const staticSummary = await described.staticSummary();
-    expect(searchAttributes).toMatchObject({
-      SessionStatus: ['idle'],
-      AgentId: [agent.id],
-      AgentName: [name],
-      EnvironmentId: [await bed.environment()],
-      WorkspaceId: [expect.stringMatching(/^wrkspc_/)],
-      Model: [MODEL],
-    });
-    expect(memo).toMatchObject({ title, agent: name });
-    expect(staticSummary).toContain(title);
-    expect(staticSummary).toContain(name);
-    expect(status.name).toBe('RUNNING');
-  });
-
-  it('every activity says what it does', async () => {
-    const live = await bed.live();
-    await live.turn(script({ call: 'bash', input: { command: 'echo visible' } }, { say: 'done' }));
-    const scheduled = (await histories.events(live.id)).filter(
-      ({ activityTaskScheduledEventAttributes }) => activityTaskScheduledEventAttributes,
-    );
-    const summaries = scheduled.map(({ userMetadata }) => textIn(userMetadata?.summary));
-    expect(summaries).toHaveLength(4);
-    expect(summaries.filter((summary) => summary.trim() === '')).toEqual([]);
-    expect(summaries.find((summary) => summary.includes('echo visible'))).toBeDefined();
-    expect(summaries.filter((summary) => summary.includes(MODEL))).toHaveLength(2);
   });
 });
 

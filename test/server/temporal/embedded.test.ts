@@ -1,17 +1,14 @@
 /** The embedded Temporal server, for real. One server for most of the file: a start takes seconds. */
 import { Connection } from '@temporalio/client';
 import proto from '@temporalio/proto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { once } from 'node:events';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { connectTemporal } from '../../src/temporal-server/connection.ts';
-import { choosePorts, isFree } from '../../src/temporal-server/ports.ts';
-import { startTemporal, type TemporalServer } from '../../src/temporal-server/server.ts';
-import { RETENTION_DAYS, SEARCH_ATTRIBUTES, setUpTemporal } from '../../src/temporal-server/set-up.ts';
-import { eventually, isAlive } from '../support/process.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { connectTemporal } from '../../../src/temporal-server/connection.ts';
+import { startTemporal, type TemporalServer } from '../../../src/temporal-server/server.ts';
+import { RETENTION_DAYS, SEARCH_ATTRIBUTES, setUpTemporal } from '../../../src/temporal-server/set-up.ts';
+import { eventually, isAlive } from '../../support/process.ts';
 
 const SLOW = { timeout: 60_000 };
 
@@ -188,51 +185,6 @@ describe('connectTemporal', () => {
     await expect(connectTemporal('127.0.0.1:9', 300)).rejects.toThrow(
       'Temporal does not answer at 127.0.0.1:9',
     );
-  });
-});
-
-describe('choosePorts', () => {
-  let folder: string;
-  let file: string;
-
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'drover-ports-'));
-    file = join(folder, 'run', 'ports.json');
-  });
-
-  afterEach(() => rmSync(folder, { recursive: true, force: true }));
-
-  it('chooses free ones that differ, and the same again', async () => {
-    const first = await choosePorts(file, ['a', 'b', 'c']);
-    expect(new Set(Object.values(first)).size).toBe(3);
-    expect(await Promise.all(Object.values(first).map(async (port) => await isFree(port)))).toEqual([
-      true,
-      true,
-      true,
-    ]);
-    expect(await choosePorts(file, ['c', 'b', 'a'])).toEqual(first);
-  });
-
-  it('keeps the others when one is taken, and what it was not asked about', async () => {
-    const first = await choosePorts(file, ['a', 'b']);
-    await choosePorts(file, ['c']);
-    const intruder = createServer().listen(first.a, '127.0.0.1');
-    await once(intruder, 'listening');
-    try {
-      const second = await choosePorts(file, ['a', 'b']);
-      expect(second.b).toBe(first.b);
-      expect(second.a).not.toBe(first.a);
-    } finally {
-      intruder.close();
-    }
-    expect(Object.keys(JSON.parse(readFileSync(file, 'utf8')) as object).sort()).toEqual(['a', 'b', 'c']);
-  });
-
-  it('takes what is fixed, and starts anew from a broken file', async () => {
-    await choosePorts(file, ['a']);
-    writeFileSync(file, '{"a": "x", "b": 99999');
-    expect(statSync(file).size).toBeGreaterThan(0);
-    expect(await choosePorts(file, ['a', 'b'], { b: 12_345 })).toMatchObject({ b: 12_345 });
   });
 });
 

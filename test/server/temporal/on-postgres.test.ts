@@ -8,18 +8,18 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startPostgres, type PostgresServer } from '../../scripts/postgres.ts';
+import { startPostgres, type PostgresServer } from '../../../scripts/postgres.ts';
 import {
   ensureTemporalServer,
   startTemporalOnPostgres,
   type TemporalOnPostgres,
   type TemporalPrograms,
-} from '../../scripts/temporal-on-postgres.ts';
-import { connectTemporal } from '../../src/temporal-server/connection.ts';
-import { RETENTION_DAYS, setUpTemporal } from '../../src/temporal-server/set-up.ts';
-import { isAlive } from '../support/process.ts';
+} from '../../../scripts/temporal-on-postgres.ts';
+import { connectTemporal } from '../../../src/temporal-server/connection.ts';
+import { RETENTION_DAYS, setUpTemporal } from '../../../src/temporal-server/set-up.ts';
+import { isAlive } from '../../support/process.ts';
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 
 let folder: string;
 let programs: TemporalPrograms;

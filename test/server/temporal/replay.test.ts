@@ -1,13 +1,13 @@
 /** The workflow code replays the histories that it made: a worker that takes a session over comes to the same state. */
-import { Client } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { ensureWorkflowBundle } from '../../src/engine/temporal/workflow-bundle.ts';
-import { connectToTemporal, NAMESPACE, script, useTestbed, type Live } from '../support/turns.ts';
+import { ensureWorkflowBundle } from '../../../src/engine/temporal/workflow-bundle.ts';
+import { connectToTemporal } from '../../support/temporal/histories.ts';
+import { script, useTestbed, type Live } from '../../support/turns.ts';
 
 const bed = useTestbed();
 let folder = '';
@@ -22,10 +22,9 @@ afterAll(async () => {
 
 /** As `temporal workflow show --output json` gives it. */
 async function historyOf(live: Live): Promise<string> {
-  const connection = await connectToTemporal();
-  const client = new Client({ connection, namespace: NAMESPACE });
+  const client = await connectToTemporal();
   const history = await client.workflow.getHandle(live.id).fetchHistory();
-  await connection.close();
+  await client.connection.close();
   return historyToJSON(history);
 }
 

@@ -1,0 +1,75 @@
+/** What an operator can see and do with each engine. Written by hand; nothing here is measured. */
+
+/** One row: the question, and the answer for each. */
+export interface OperatorRow {
+  readonly what: string;
+  readonly none: string;
+  readonly temporal: string;
+  readonly log: string;
+}
+
+/** The table. */
+export const OPERATOR_ROWS: readonly OperatorRow[] = [
+  {
+    what: 'What must run beside Drover',
+    none: 'nothing',
+    temporal: 'a Temporal server: started by `npm start`, or one of your own, with its database',
+    log: 'nothing, or Postgres',
+  },
+  {
+    what: 'Looking into a session',
+    none: 'a debugger',
+    temporal: 'the API; Temporal’s UI and CLI: every step, its input, result, attempts and times',
+    log: 'the API; SQL: the log is rows, one a durable write, and one head row a session',
+  },
+  {
+    what: 'What is running now',
+    none: '–',
+    temporal: 'pending activities of each workflow, with attempt, last heartbeat and last failure',
+    log: 'head rows: who holds the lease of a session, its epoch, whether anything is due',
+  },
+  {
+    what: 'Finding sessions',
+    none: '–',
+    temporal:
+      'the API; visibility queries by status, agent, environment, workspace and model (search attributes)',
+    log: 'the API; any SQL query',
+  },
+  {
+    what: 'Taking a session away from a process that hangs',
+    none: 'kill it, and lose the session',
+    temporal: 'heartbeat timeouts do it; a person can also kill the worker',
+    log: 'silence does it; a person can also kill the worker; what the old one still writes is refused by its epoch',
+  },
+  {
+    what: 'Changing the code under sessions that are open',
+    none: 'ends them',
+    temporal:
+      'workflow code must replay: tests replay stored histories against it; brain, hands and API are free',
+    log: 'free: nothing is replayed but the pure fold over the log',
+  },
+  {
+    what: 'How long a session can get',
+    none: 'as long as its process lives',
+    temporal: 'Temporal’s limit of 51,200 history events: some thousands of turns',
+    log: 'no limit of the engine’s',
+  },
+  {
+    what: 'Scaling out',
+    none: 'none',
+    temporal: 'more workers; a Temporal cluster; shards of the history service',
+    log: 'more workers; the database is the limit',
+  },
+  {
+    what: 'Backup while it runs',
+    none: 'none',
+    temporal: 'that of Temporal’s database, which must fit Drover’s records in time; none for SQLite',
+    log: 'one database: that of Postgres; none for SQLite',
+  },
+  {
+    what: 'Metrics and alerts that exist already',
+    none: 'none',
+    temporal: 'Temporal’s own for Prometheus, once they are switched on: backlogs, latencies, failures',
+    log: 'those of the database; the rest is SQL of your own',
+  },
+];
