@@ -15,6 +15,8 @@ export interface RoutedCursorDeps {
 
 /** A session on the move is looked for so often. */
 const LOOK_AGAIN_MS = 20;
+/** What has stopped may be taken elsewhere later: whoever comes after that looks again. */
+const STOPPED_FOR_MS = 1000;
 
 /** Where it reads. */
 interface Place {
@@ -27,14 +29,14 @@ export function createRoutedCursor({ home, cursorAt }: RoutedCursorDeps): LogCur
   let place: Place | undefined;
   let given = 0;
   let isTerminated = false;
-  /** Whether what writes the log has stopped and nobody is taking it elsewhere. */
-  let isStopped = false;
+  /** When it was seen that what writes the log has stopped and nobody is taking it elsewhere. */
+  let stoppedMs = Number.NEGATIVE_INFINITY;
 
   /** Asks where the session lives, and goes on there if that is somewhere else. */
   async function relocate(): Promise<Place> {
     const now = await home();
     const known = place && isSameHome(place.home, now) ? place.cursor : undefined;
-    if (!known) isStopped = false;
+    if (!known) stoppedMs = Number.NEGATIVE_INFINITY;
     place = { home: now, cursor: known ?? cursorAt(now) };
     return place;
   }
@@ -65,7 +67,7 @@ export function createRoutedCursor({ home, cursorAt }: RoutedCursorDeps): LogCur
 
   return {
     get closed() {
-      return isStopped || (isTerminated && place?.cursor.closed === true);
+      return isTerminated ? place?.cursor.closed === true : Date.now() - stoppedMs < STOPPED_FOR_MS;
     },
     get pauseMs() {
       return place?.cursor.pauseMs ?? 0;
@@ -77,9 +79,11 @@ export function createRoutedCursor({ home, cursorAt }: RoutedCursorDeps): LogCur
       };
       if (place?.cursor.closed === true && !isTerminated) {
         const { home, cursor } = await relocate();
-        isStopped = cursor.closed && home.movingTo === undefined;
-        if (isStopped) return [];
-        if (cursor.closed) return await rest();
+        if (cursor.closed && home.movingTo !== undefined) return await rest();
+        if (cursor.closed) {
+          stoppedMs = Date.now();
+          return [];
+        }
       }
       const read = await there(({ cursor }) => cursor.next(signal), rest);
       // On Temporal a session that leaves closes its log. Here it only grows no more.

@@ -234,6 +234,7 @@ async function readOn(
   if (head?.epoch !== lease.epoch) throw new LeaseLostError('another harness has the session');
   await reader.until(() => reader.entries.length >= head.length && reader.view !== undefined, lost);
   lost.throwIfAborted();
+  if (reader.entries.length < head.length) throw new Error('the log could not be read to its end');
   if (!reader.view) throw new SessionGoneError(`no session ${lease.sessionId}`);
   const state =
     known === undefined
