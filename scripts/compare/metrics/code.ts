@@ -16,12 +16,8 @@ export const ENGINE_FILES: Readonly<
   none: { loop: ['scripts/baseline/agent.ts'] },
   temporal: {
     'workflow and activities': ['workflows/**/*.ts', 'activities/**/*.ts'],
-    log: [
-      'src/engine/temporal.ts',
-      'src/engine/temporal/**/*.ts',
-      'src/session/{temporal,temporal-history,history}.ts',
-    ],
-    'running a Temporal server': ['src/temporal-server/**/*.ts', 'src/workflow-bundle.ts'],
+    'log and worker': ['src/engine/temporal.ts', 'src/engine/temporal/**/*.ts'],
+    'running a Temporal server': ['src/temporal-server/**/*.ts'],
   },
   log: { 'log and harness': ['src/engine/log.ts', 'src/engine/log/**/*.ts'] },
 };
