@@ -64,7 +64,7 @@ export interface LogPart extends EnginePart {
 }
 
 /** The engines that there are here, and why others are not. */
-interface Parts {
+export interface Parts {
   readonly log: LogPart | undefined;
   readonly temporal: TemporalPart | undefined;
   readonly missing: Readonly<Partial<Record<EngineName, string>>>;
@@ -74,13 +74,18 @@ const NO_TEMPORAL = 'this server has no Temporal: TEMPORAL_ADDRESS is not set';
 
 /** Opens the engines that can be reached. Only their own code is loaded: a server may be built without one of them. */
 export async function openEngine(deps: EngineDeps): Promise<Engine> {
-  const { config, blobs, log } = deps;
-  const parts = await openParts(deps);
+  return joinParts(await openParts(deps), deps);
+}
+
+/** Makes one of the engines that there are. */
+export function joinParts(
+  parts: Parts,
+  { config, blobs, log }: Pick<EngineDeps, 'blobs' | 'log'> & { config: Pick<RoleConfig, 'engine'> },
+): Engine {
   const homeOf = createHomeOf(parts);
-  const backendAt = (home: Home): Backend => partOf(parts, home.engine).backendAt(home);
   const backend = createRoutedBackend({
     homeOf,
-    backendAt,
+    backendAt: (home) => partOf(parts, home.engine).backendAt(home),
     birthplace: config.engine,
     remove: createRemove(parts),
     awaited: (id) => void moves.carry(id),
