@@ -8,7 +8,11 @@ export async function setup(project: TestProject): Promise<(() => Promise<void>)
   await using held = new AsyncDisposableStack();
   const postgres = await startPostgres();
   held.defer(() => postgres.stop());
-  const settings = { DROVER_ENGINE: 'log', DATABASE_URL: await postgres.createDatabase(), DROVER_WORKERS: '2' };
+  const settings = {
+    DROVER_ENGINE: 'log',
+    DATABASE_URL: await postgres.createDatabase(),
+    DROVER_WORKERS: '2',
+  };
   held.defer(await provideServer(project, settings));
   const all = held.move();
   return async () => await all.disposeAsync();
