@@ -95,8 +95,11 @@ describe('an API that is killed', () => {
       expect(listed.slice(0, streamed.length)).toEqual(streamed);
       if (what === 'a tool call') expect(toolResults(listed)).toEqual([{ text: 'slept', isError: false }]);
 
-      const more = await turn(server, session, second, script({ say: 'more' }));
-      expect(more.some(({ type }) => type === 'event_delta')).toBe(true);
+      // The worker needs a moment until it has found the API again.
+      await eventually('previews', async () => {
+        const more = await turn(server, session, second, script({ say: 'more' }));
+        return more.some(({ type }) => type === 'event_delta');
+      });
       await checkList(server, session);
       second.close();
     });
