@@ -32,6 +32,8 @@ export interface SessionActivities {
   execute(
     input: Carrier & { readonly sessionId: string; readonly callId: string; readonly hand: Hand },
   ): Promise<Carrier>;
+  /** Whether this life of the session is the one that it lives now. */
+  isAtHome(input: { readonly sessionId: string; readonly life: number }): Promise<boolean>;
   /** Frees the hand. */
   release(input: { readonly hand: Hand }): Promise<void>;
 }

@@ -1,5 +1,5 @@
 /** The activities of a session: the operations under Temporal's heartbeats, cancellation and retries. */
-import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
+import { ApplicationFailure, CancelledFailure, Context, type Info } from '@temporalio/activity';
 import { InterruptedError } from '../src/brain.ts';
 import type { Draft, Entry } from '../src/log.ts';
 import { HopelessError, messageOf, runUntil, type Attempt, type Operations } from '../src/operations.ts';
@@ -10,19 +10,33 @@ const HEARTBEAT_MS = 1000;
 /** Short operations end before it would be worth following the log for an interrupt. */
 const WATCH_AFTER_MS = 100;
 
+/** What the activities are made of. */
+export interface ActivityDeps {
+  readonly operations: Operations;
+  readonly sessions: Sessions;
+  readonly isAtHome: SessionActivities['isAtHome'];
+}
+
 /** Makes the activities. */
-export function createActivities(operations: Operations, sessions: Sessions): SessionActivities {
+export function createActivities({ operations, sessions, isAtHome }: ActivityDeps): SessionActivities {
   return {
     brain: (input) => carried(operations.think(input, attemptOf(sessions, input.sessionId))),
     recall: (input) => carried(operations.recall(input, attemptOf(sessions, input.sessionId))),
     provision({ sessionId, network }) {
-      const provisioning = Context.current().info.activityId;
+      const provisioning = provisioningOf(Context.current().info);
       const attempt = attemptOf(sessions, sessionId);
       return carried(operations.provision({ sessionId, provisioning, network }, attempt));
     },
     execute: (input) => carried(operations.execute(input, attemptOf(sessions, input.sessionId))),
+    isAtHome,
     release: ({ hand }) => operations.release(hand),
   };
+}
+
+/** Activities are numbered within a workflow, and a session that moves has several. */
+function provisioningOf({ activityId, workflowExecution }: Info): string {
+  const [, life] = workflowExecution?.workflowId.split('@') ?? [];
+  return life === undefined ? activityId : `${life}.${activityId}`;
 }
 
 async function carried(drafts: Promise<readonly Draft[]>): Promise<Carrier> {

@@ -33,9 +33,9 @@ export async function runApi(config: RoleConfig): Promise<Role> {
   const bus = await openApiBus(config.bus);
   const { previews } = bus;
   const blobs = await openBlobs(config);
-  const engine = await openEngine({ config, blobs, notices: bus.notices });
-  const { sessions } = engine;
-  const sweeper = startSweeper({ records, sessions, log });
+  const engine = await openEngine({ config, blobs, notices: bus.notices, log });
+  const { sessions, moves } = engine;
+  const sweeper = startSweeper({ records, sessions, moves, log });
   const now = createClock();
   const settings = {
     modelAttempts: config.modelRetry.attempts,
@@ -63,6 +63,7 @@ export async function runApi(config: RoleConfig): Promise<Role> {
       mountExtensions(app, {
         records,
         sessions,
+        moves,
         previews,
         now,
         contextOf: (entries) => toPrompt(entries)?.request,

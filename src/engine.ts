@@ -1,17 +1,26 @@
 /**
  * Port: an engine, which keeps the logs of sessions and sees to it that they are worked on. There are two schools of
- * it: a workflow engine whose histories are the logs, and a log in a database with harnesses that lease sessions.
+ * it: a workflow engine whose histories are the logs, and a log in a database with harnesses that lease sessions. A
+ * process opens those that it can reach; a session lives on one of them, and can move.
  */
 import type { Blobs } from './blobs.ts';
 import { ConfigError, type RoleConfig } from './config.ts';
+import { ifInstalled, NOT_INSTALLED } from './engine/installed.ts';
 import type { Logger } from './log-line.ts';
 import type { Notices } from './notices.ts';
 import type { Operations } from './operations.ts';
-import type { Sessions } from './session.ts';
+import { SessionGoneError, SessionStoppedError, type Sessions } from './session.ts';
+import type { Backend } from './session/backend.ts';
+import { BORN_ON_TEMPORAL, type EngineName, type Home, type Homes } from './session/home.ts';
+import { createMoves, type Lives, type Moves } from './session/moves.ts';
+import { createReaders, type Readers } from './session/readers.ts';
+import { createRoutedBackend } from './session/routed-backend.ts';
+import { createSessions } from './session/sessions.ts';
 
-/** An engine, opened by a process. */
+/** The engines of a process, as one. */
 export interface Engine {
   readonly sessions: Sessions;
+  readonly moves: Moves;
   /** Throws when what keeps the logs cannot be reached. */
   check(): Promise<void>;
   /** Begins to work on sessions in this process. Once a process. */
@@ -19,34 +28,142 @@ export interface Engine {
   close(): Promise<void>;
 }
 
-/** What an engine is opened with. */
+/** What the engines are opened with. */
 export interface EngineDeps {
   readonly config: Pick<RoleConfig, 'engine' | 'dataDir' | 'database' | 'temporal'>;
   readonly blobs: Blobs;
   readonly notices: Notices;
+  readonly log?: Logger;
 }
 
-/** Opens the engine that is configured. Only its own code is loaded: a server may be built without the other. */
+/** One engine, opened by a process. */
+export interface EnginePart {
+  /** What it does for the logs of sessions that live so. */
+  backendAt(home: Home): Backend;
+  check(): Promise<void>;
+  work(workshop: Workshop): Promise<{ stop(): Promise<void> }>;
+  close(): Promise<void>;
+}
+
+/** What an engine works with. */
+export interface Workshop {
+  readonly operations: Operations;
+  readonly sessions: Sessions;
+  readonly readers: Readers;
+  readonly log: Logger;
+}
+
+/** The engine whose logs are histories. */
+export interface TemporalPart extends EnginePart {
+  readonly lives: Lives;
+}
+
+/** The engine whose logs are in a database, with the register of where sessions live. */
+export interface LogPart extends EnginePart {
+  readonly homes: Homes;
+}
+
+/** The engines that there are here, and why others are not. */
+export interface Parts {
+  readonly log: LogPart | undefined;
+  readonly temporal: TemporalPart | undefined;
+  readonly missing: Readonly<Partial<Record<EngineName, string>>>;
+}
+
+const NO_TEMPORAL = 'this server has no Temporal: TEMPORAL_ADDRESS is not set';
+
+/** Opens the engines that can be reached. Only their own code is loaded: a server may be built without one of them. */
 export async function openEngine(deps: EngineDeps): Promise<Engine> {
-  switch (deps.config.engine) {
-    case 'temporal': {
-      const { openTemporalEngine } = await orMissing('temporal', import('./engine/temporal.ts'));
-      return await openTemporalEngine(deps);
-    }
-    case 'log': {
-      const { openLogEngine } = await orMissing('log', import('./engine/log.ts'));
-      return await openLogEngine(deps);
-    }
-  }
+  return joinParts(await openParts(deps), deps);
 }
 
-/** Waits for an engine's code that is being loaded; says it clearly where this server was built without it. */
-export async function orMissing<T>(name: string, loading: Promise<T>): Promise<T> {
+/** Makes one of the engines that there are. */
+export function joinParts(
+  parts: Parts,
+  { config, blobs, log }: Pick<EngineDeps, 'blobs' | 'log'> & { config: Pick<RoleConfig, 'engine'> },
+): Engine {
+  const homeOf = createHomeOf(parts);
+  const backend = createRoutedBackend({
+    homeOf,
+    backendAt: (home) => partOf(parts, home.engine).backendAt(home),
+    birthplace: config.engine,
+    remove: createRemove(parts),
+    awaited: (id) => void moves.carry(id),
+  });
+  const readers = createReaders((id) => backend.cursor(id));
+  const sessions = createSessions({ backend, readers, blobs });
+  const moves = createMoves({
+    homeOf,
+    homes: parts.log?.homes,
+    lives: parts.temporal?.lives,
+    missing: parts.missing,
+    sessions,
+    readers,
+    onFailure: (id, error) =>
+      log?.warn('a session could not be moved; it will be tried again', { id, error: String(error) }),
+  });
+  const opened = [parts.log, parts.temporal].filter((part) => part !== undefined);
+  return {
+    sessions,
+    moves,
+    async check() {
+      await Promise.all(opened.map((part) => part.check()));
+    },
+    async work(operations, log) {
+      const works = await Promise.all(
+        opened.map((part) => part.work({ operations, sessions, readers, log })),
+      );
+      return { stop: async () => void (await Promise.all(works.map((work) => work.stop()))) };
+    },
+    async close() {
+      moves.stop();
+      for (const part of opened.toReversed()) await part.close();
+    },
+  };
+}
+
+async function openParts(deps: EngineDeps): Promise<Parts> {
+  const { engine, temporal: place } = deps.config;
+  const log = await (await ifInstalled(import('./engine/log.ts')))?.openLogEngine(deps);
   try {
-    return await loading;
+    const code = place.address === undefined ? undefined : await ifInstalled(import('./engine/temporal.ts'));
+    const temporal = await code?.openTemporalEngine({ ...deps, homes: log?.homes });
+    const missing = {
+      ...(log ? {} : { log: NOT_INSTALLED }),
+      ...(temporal ? {} : { temporal: place.address === undefined ? NO_TEMPORAL : NOT_INSTALLED }),
+    };
+    const why = missing[engine];
+    if (why !== undefined) throw new ConfigError(`DROVER_ENGINE: ${engine}: ${why}`);
+    return { log, temporal, missing };
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND')
-      throw new ConfigError(`DROVER_ENGINE: the ${name} engine is not part of this server`, { cause: error });
+    await log?.close();
     throw error;
   }
+}
+
+function partOf({ log, temporal, missing }: Parts, engine: EngineName): EnginePart {
+  const part = engine === 'log' ? log : temporal;
+  if (!part)
+    throw new SessionStoppedError(`this session lives on the ${engine} engine; ${missing[engine] ?? ''}`);
+  return part;
+}
+
+function createHomeOf({ log, temporal }: Parts): (id: string) => Promise<Home> {
+  return async (id) => {
+    const home = await log?.homes.find(id);
+    if (home) return home;
+    if (!temporal) throw new SessionGoneError(`no session ${id}`);
+    return BORN_ON_TEMPORAL;
+  };
+}
+
+/** Erases a session wherever there is something of it; what has moved before has left its histories behind. */
+function createRemove({ log, temporal }: Parts): Backend['remove'] {
+  return async (id, reader) => {
+    const home = await log?.homes.find(id);
+    if (home) await log?.homes.close(id);
+    const last = home ?? BORN_ON_TEMPORAL;
+    if (last.life > 0) await temporal?.backendAt(last).remove(id, reader);
+    if (home) await log?.backendAt(home).remove(id, reader);
+  };
 }

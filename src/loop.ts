@@ -62,6 +62,16 @@ export function decide(state: LoopState): Step | undefined {
   return advance(state);
 }
 
+/**
+ * Whether the session may go on in other hands from here: nothing is under way, and it is at rest, or a turn has ended
+ * and the next one is due.
+ */
+export function isBetweenTurns(state: LoopState): boolean {
+  if (isBusy(state) || state.status === 'terminated') return false;
+  const { phase, queue, interrupts } = state;
+  return decide(state) === undefined || (phase.at === 'ended' && queue.length > 0 && interrupts.length === 0);
+}
+
 /** Goes on with the turn, where nothing stands in its way. */
 function advance(state: LoopState): Step | undefined {
   const { phase } = state;

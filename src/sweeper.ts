@@ -1,8 +1,9 @@
-/** Finishes or undoes what a process that died left half done: sessions being created, sessions being deleted. */
+/** Finishes or undoes what a process that died left half done: sessions being created, deleted, or moved. */
 import type { Logger } from './log-line.ts';
 import { startRepeating } from './repeat.ts';
 import type { Records, SessionRow } from './records.ts';
 import { SessionGoneError, type Sessions } from './session.ts';
+import type { Moves } from './session/moves.ts';
 
 /** What the sweeper is made of. */
 export interface SweeperDeps {
@@ -16,10 +17,12 @@ const EVERY_MS = 30_000;
 const SETTLED_AFTER_MS = 60_000;
 const MOST_AT_ONCE = 100;
 
-/** Sweeps at once and then again and again, until stopped. */
-export function startSweeper(deps: SweeperDeps): { stop(): void } {
+/** Sweeps at once and then again and again, until stopped; and carries on the moves that others have begun. */
+export function startSweeper(deps: SweeperDeps & { readonly moves: Pick<Moves, 'carryAll'> }): {
+  stop(): void;
+} {
   return startRepeating(
-    () => sweep(deps),
+    async () => void (await Promise.all([sweep(deps), deps.moves.carryAll()])),
     EVERY_MS,
     (error) => deps.log.warn('a sweep failed; it will be tried again', { error: String(error) }),
   );

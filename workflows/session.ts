@@ -7,23 +7,26 @@ import { defineSearchAttributeKey } from '@temporalio/common';
 import * as workflow from '@temporalio/workflow';
 import type { Carrier, SessionActivities } from '../activities/contract.ts';
 import type { Draft } from '../src/log.ts';
-import { author, decide, type Operation } from '../src/loop.ts';
+import { author, decide, isBetweenTurns, type Operation } from '../src/loop.ts';
 import { failureDrafts, OPERATION_POLICY } from '../src/loop/failure.ts';
 import { began, cancelled, closed, EMPTY, ended, fold, type LoopState } from '../src/loop/state.ts';
 import { toId } from '../src/wire/id.ts';
 import {
   CLOSE_SIGNAL,
   EMIT_SIGNAL,
+  LEAVE_SIGNAL,
   LOG_MEMO,
   SEARCH_ATTRIBUTES,
   WAKE_SIGNAL,
   type EmitInput,
+  type Origin,
   type SessionInput,
 } from './messages.ts';
 
 const emit = workflow.defineSignal<[EmitInput]>(EMIT_SIGNAL);
 const wake = workflow.defineSignal(WAKE_SIGNAL);
 const close = workflow.defineSignal(CLOSE_SIGNAL);
+const leave = workflow.defineSignal(LEAVE_SIGNAL);
 
 /**
  * Heartbeats every second and a short timeout: that is what makes a killed worker's operation start again within
@@ -45,6 +48,9 @@ const { withinMs } = OPERATION_POLICY;
 /** For what is over in an instant and has nobody to hear heartbeats. */
 const BRIEF = { ...REMOTE, heartbeatTimeout: undefined, startToCloseTimeout: '1m' } as const;
 
+/** What nothing can be done without. */
+const FOR_EVER = { ...REMOTE.retry, maximumAttempts: Number.POSITIVE_INFINITY };
+
 const statusAttribute = defineSearchAttributeKey(SEARCH_ATTRIBUTES.status, 'KEYWORD');
 const pen = { newId: () => toId('sevt', workflow.uuid4()), nowMs: () => Date.now() };
 
@@ -55,16 +61,20 @@ interface Run {
   state: LoopState;
   /** Counts what arrived, so that the main loop notices. */
   arrivals: number;
+  /** Whether the session is to go on elsewhere. */
+  isLeaving: boolean;
   shownStatus: string;
 }
 
-/** Runs a session until it is terminated. */
-export async function session(input: SessionInput): Promise<void> {
+/** Runs a session until it is terminated, or leaves: what it answers is for people who look at the workflow. */
+export async function session({ drafts, origin }: SessionInput): Promise<'moved' | undefined> {
+  const before = origin ? { ...EMPTY, ...origin.state } : EMPTY;
   const run: Run = {
-    sessionId: workflow.workflowInfo().workflowId,
+    sessionId: origin?.sessionId ?? workflow.workflowInfo().workflowId,
     scopes: new Set(),
-    state: fold(EMPTY, input.drafts, Date.now()),
+    state: fold(before, drafts, Date.now()),
     arrivals: 0,
+    isLeaving: false,
     shownStatus: 'idle',
   };
   workflow.setHandler(emit, ({ drafts }) => absorb(run, drafts));
@@ -73,10 +83,18 @@ export async function session(input: SessionInput): Promise<void> {
     run.state = closed(run.state);
     absorb(run, []);
   });
+  workflow.setHandler(leave, () => {
+    run.isLeaving = true;
+    absorb(run, []);
+  });
+  // Whoever started this may have been overtaken.
+  if (origin && !(await isAtHome(origin))) return 'moved';
 
   for (;;) {
     const step = decide(run.state);
     showStatus(run);
+    // A signal that comes at this moment is not lost: the server lets no workflow complete that has not seen it.
+    if (run.isLeaving && isBetweenTurns(run.state)) return 'moved';
     if (!step) {
       const seen = run.arrivals;
       await workflow.condition(() => run.arrivals !== seen);
@@ -95,6 +113,13 @@ export async function session(input: SessionInput): Promise<void> {
     step.start.forEach((operation, index) => launch(run, operation, rides && index === 0 ? drafts : []));
   }
   await release(run);
+  return undefined;
+}
+
+async function isAtHome({ sessionId, life }: Origin): Promise<boolean> {
+  return await workflow
+    .proxyActivities<SessionActivities>({ ...BRIEF, retry: FOR_EVER, summary: 'see where the session lives' })
+    .isAtHome({ sessionId, life });
 }
 
 function absorb(run: Run, drafts: readonly Draft[]): void {

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import type { Blobs } from '../../src/blobs.ts';
-import { openLogEngine } from '../../src/engine/log.ts';
+import { openEngine } from '../../src/engine.ts';
 import { newId } from '../../src/id.ts';
 import { NO_USAGE, type Draft } from '../../src/log.ts';
 import { completePolicy } from '../../src/loop/state.ts';
@@ -32,7 +32,7 @@ export const engine: Scenario = {
     const temporal = { address: undefined, namespace: '', taskQueue: '' };
     const database = { kind: 'sqlite', path: join(dataDir, 'drover.db') } as const;
     const config = { engine: 'log', dataDir, database, temporal } as const;
-    const opened = await openLogEngine({ config, blobs: NO_BLOBS, notices: NO_NOTICES });
+    const opened = await openEngine({ config, blobs: NO_BLOBS, notices: NO_NOTICES });
     const harness = await opened.work(createFakes(opened.sessions), LOG);
     try {
       const one = await create(opened.sessions);

@@ -1,23 +1,22 @@
 /** The log engine: sessions are logs in a database, and harnesses lease them. */
-import type { Engine, EngineDeps } from '../engine.ts';
+import type { EngineDeps, LogPart } from '../engine.ts';
 import { newId } from '../id.ts';
-import { createReaders } from '../session/readers.ts';
-import { createSessions } from '../session/sessions.ts';
 import { createLogBackend } from './log/backend.ts';
 import { createChanges } from './log/changes.ts';
 import { startHarness } from './log/harness.ts';
+import { createHomes } from './log/homes.ts';
 import { openLogStore } from './log/open.ts';
 
 /** Opens the engine on the configured database. */
-export async function openLogEngine({ config, blobs, notices }: EngineDeps): Promise<Engine> {
+export async function openLogEngine({ config, blobs, notices }: EngineDeps): Promise<LogPart> {
   const store = await openLogStore(config, notices.origin);
   const changes = createChanges(notices);
   const backend = createLogBackend({ store, changes, blobs });
-  const readers = createReaders((id) => backend.cursor(id));
   return {
-    sessions: createSessions({ backend, readers, blobs }),
+    homes: createHomes(store, changes),
+    backendAt: () => backend,
     check: () => store.check(),
-    work: (operations, log) =>
+    work: async ({ operations, readers, log }) =>
       startHarness({
         store,
         operations,

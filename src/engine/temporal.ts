@@ -5,10 +5,12 @@ import { join } from 'node:path';
 import process from 'node:process';
 import type { SessionActivities } from '../../activities/contract.ts';
 import { createActivities } from '../../activities/session.ts';
-import type { Engine, EngineDeps } from '../engine.ts';
+import type { EngineDeps, TemporalPart } from '../engine.ts';
 import type { Logger } from '../log-line.ts';
+import type { Homes } from '../session/home.ts';
 import { connectTemporal } from '../temporal-server/connection.ts';
-import { createTemporalSessions } from './temporal/sessions.ts';
+import { createTemporalBackend } from './temporal/backend.ts';
+import { createLives } from './temporal/lives.ts';
 import { ensureWorkflowBundle } from './temporal/workflow-bundle.ts';
 
 /** Many model calls wait at once in one process; each is only an open stream. */
@@ -17,22 +19,32 @@ const MOST_CACHED_SESSIONS = 1000;
 /** What is under way when a worker is told to stop; the supervisor waits a little longer. */
 const DRAIN_MS = 4000;
 
+/** What it is opened with. */
+export interface TemporalDeps extends EngineDeps {
+  /** Where sessions live that have moved; left out: none have. */
+  readonly homes: Homes | undefined;
+}
+
 /** Opens the engine on the configured Temporal server. */
-export async function openTemporalEngine({ config, blobs }: EngineDeps): Promise<Engine> {
+export async function openTemporalEngine({ config, blobs, homes }: TemporalDeps): Promise<TemporalPart> {
   const { address, namespace, taskQueue } = config.temporal;
   if (address === undefined) throw new Error('TEMPORAL_ADDRESS: not set, and the temporal engine needs it');
   const connection = await connectTemporal(address);
   const client = new Client({ connection, namespace });
-  const sessions = createTemporalSessions({ client, blobs, taskQueue });
+  const isAtHome: SessionActivities['isAtHome'] = async ({ sessionId, life }) => {
+    const home = await homes?.find(sessionId);
+    return home?.engine === 'temporal' && home.life === life && !home.isClosing;
+  };
   return {
-    sessions,
+    lives: createLives({ client, taskQueue }),
+    backendAt: (home) => createTemporalBackend({ client, blobs, taskQueue, archive: homes }, home),
     async check() {
       await connection.workflowService.getSystemInfo({});
     },
-    work: (operations, log) =>
+    work: ({ operations, sessions, log }) =>
       startWorker(
         { address, namespace, taskQueue, bundles: join(config.dataDir, 'cache') },
-        { activities: createActivities(operations, sessions), log },
+        { activities: createActivities({ operations, sessions, isAtHome }), log },
       ),
     close: () => connection.close(),
   };

@@ -11,7 +11,8 @@ import {
   type Sessions,
   type SessionView,
 } from '../session.ts';
-import { ApiError, invalidRequest, notFound, rateLimited, tooLarge } from '../wire/error.ts';
+import { MoveRefusedError, MoveUnderWayError } from '../session/moves.ts';
+import { ApiError, conflict, invalidRequest, notFound, rateLimited, tooLarge } from '../wire/error.ts';
 import type { AppEnv } from './app.ts';
 import type { Clock } from './clock.ts';
 import type { SessionSettings } from './routes/session-create.ts';
@@ -81,6 +82,8 @@ function toApiError(error: unknown, id: string): unknown {
   if (error instanceof SessionStoppedError) return new ApiError(500, 'api_error', error.message, FINAL);
   if (error instanceof BatchTooLargeError) return tooLarge(error.message);
   if (error instanceof SessionBusyError) return rateLimited(error.message, 1);
+  if (error instanceof MoveRefusedError) return invalidRequest(`to: ${error.message}`);
+  if (error instanceof MoveUnderWayError) return conflict(error.message);
   return error;
 }
 

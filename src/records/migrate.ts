@@ -4,12 +4,13 @@ import { isPostgres } from './dialect.ts';
 import { controlPlane } from './migrations/0001-control-plane.ts';
 import { blobs } from './migrations/0002-blobs.ts';
 import { sessionLog } from './migrations/0003-session-log.ts';
+import { sessionMoves } from './migrations/0004-session-moves.ts';
 
 /** A step; it must not change once it has been released. */
 type Migration = (db: Kysely<unknown>) => Promise<void>;
 
 /** All steps in order: the first is number 1. */
-const MIGRATIONS: readonly Migration[] = [controlPlane, blobs, sessionLog];
+const MIGRATIONS: readonly Migration[] = [controlPlane, blobs, sessionLog, sessionMoves];
 
 /** Any number that nobody else would think of: who holds this lock of Postgres migrates. */
 const MIGRATION_LOCK = 7_236_142_088;

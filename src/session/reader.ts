@@ -38,7 +38,7 @@ export function createReader(cursor: LogCursor): Reader {
 
   const { until, isLive } = createWaiting({
     isOver: () => cursor.closed,
-    pauseMs: cursor.pauseMs,
+    pauseMs: () => cursor.pauseMs,
     async readMore(signal) {
       if (unseen.length > 0) return look();
       for (const entry of await cursor.next(signal)) {

@@ -9,7 +9,7 @@ export interface Reading {
   /** Whether nothing more can come. */
   isOver(): boolean;
   /** A rest between two reads. */
-  readonly pauseMs: number;
+  pauseMs(): number;
 }
 
 /** The loop. */
@@ -38,7 +38,7 @@ export function createWaiting({ readMore, isOver, pauseMs }: Reading): Waiting {
       while (waiters.size > 0 && !isOver() && !controller.signal.aborted) {
         await readMore(controller.signal);
         for (const waiter of waiters) if (isOver() || waiter.isThere()) waiter.settle();
-        if (waiters.size > 0 && pauseMs > 0) await sleep(pauseMs);
+        if (waiters.size > 0 && pauseMs() > 0) await sleep(pauseMs());
       }
     } catch (error) {
       if (!controller.signal.aborted) for (const waiter of waiters) waiter.settle(error);

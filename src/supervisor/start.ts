@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.ts';
-import { orMissing } from '../engine.ts';
+import { orMissing } from '../engine/installed.ts';
 import { orAborted } from './abort.ts';
 import { busAddress, makeFolders, takeDataDir, type Folders } from './data-dir.ts';
 import { stopLeftovers } from './pid-file.ts';
@@ -76,7 +76,8 @@ async function startAll(config: Config, options: StartOptions, held: AsyncDispos
     held,
     startRole: createRoles({ ...options, dataDir, places, held }),
   };
-  const engine = config.engine === 'temporal' ? await provideTemporal(start) : {};
+  const wantsTemporal = config.engine === 'temporal' || config.temporal.address !== undefined;
+  const engine = wantsTemporal ? await provideTemporal(start) : {};
   // Begun when the workers have ended, and waited for when proxy and model have, too.
   const sandboxEnd = createSandboxEnd(dataDir, options.log);
   held.defer(async () => await sandboxEnd.done());

@@ -167,6 +167,31 @@ const turn: fc.Arbitrary<TurnPlan> = fc.record({
 /** Conversations of a few turns, as carriers. Each carrier's end is a moment at which a session could have died. */
 export const conversations: fc.Arbitrary<readonly Carrier[]> = fc.array(turn, { maxLength: 4 }).map(build);
 
+/** A carrier and when it was written. */
+export interface Written extends Carrier {
+  readonly timeUs: number;
+}
+
+/** Carriers with times that also stand still and go back, and with repeated writes in between. */
+export const histories: fc.Arbitrary<Written[]> = fc
+  .tuple(
+    conversations,
+    fc.array(fc.integer({ min: -50, max: 3000 }), { minLength: 1, maxLength: 20 }),
+    fc.array(fc.nat(40), { maxLength: 5 }),
+  )
+  .map(([carriers, steps, repeats]) => {
+    const all = [...carriers];
+    for (const at of repeats) {
+      const again = all[at];
+      if (again?.author === 'client') all.splice(at + 1 + (at % 3), 0, again);
+    }
+    let timeUs = 1_700_000_000_000_000;
+    return all.map((carrier, index) => ({
+      ...carrier,
+      timeUs: (timeUs += steps[index % steps.length] ?? 0),
+    }));
+  });
+
 function build(turns: readonly TurnPlan[]): Carrier[] {
   let ids = 0;
   const id = (): string => `sevt_${(ids += 1)}`;

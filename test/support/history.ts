@@ -3,7 +3,7 @@ import { defaultPayloadConverter } from '@temporalio/common';
 import type { Draft, Entry } from '../../src/log.ts';
 import { SessionGoneError } from '../../src/session.ts';
 import type { HistoryEvent } from '../../src/engine/temporal/history.ts';
-import type { HistoryPage, HistorySource } from '../../src/engine/temporal/history-cursor.ts';
+import type { HistoryPage, HistorySource } from '../../src/engine/temporal/history-chain.ts';
 import { EMIT_SIGNAL, LOG_MEMO } from '../../workflows/messages.ts';
 
 type Attributes = Omit<HistoryEvent, 'eventId' | 'eventTime'>;

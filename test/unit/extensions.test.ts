@@ -16,6 +16,7 @@ import {
   started,
   type FakeSource,
 } from '../support/history.ts';
+import type { Moves } from '../../src/session/moves.ts';
 import { readSessions } from '../support/read-sessions.ts';
 
 const PATH = '/v1/x/sessions/sesn_1';
@@ -44,6 +45,17 @@ interface World extends TestPlane {
   slice(query?: string): Promise<SliceBody>;
 }
 
+const unasked = async (): Promise<never> => {
+  throw new Error('nobody asks for moves here');
+};
+const NO_MOVES: Moves = {
+  where: unasked,
+  begin: unasked,
+  carry: unasked,
+  carryAll: unasked,
+  stop: () => undefined,
+};
+
 /** One session, `sesn_1`, whose log begins with its creation: position 0, hidden. */
 async function createWorld(): Promise<World> {
   const source = createFakeSource({ pageSize: 100 });
@@ -65,6 +77,7 @@ async function createWorld(): Promise<World> {
           close: async () => undefined,
         },
         now: () => '2026-11-26T12:00:00.000000Z',
+        moves: NO_MOVES,
         contextOf(entries) {
           asked.push(entries);
           return entries.length > 1 ? { made_of: entries.length } : undefined;

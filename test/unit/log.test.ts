@@ -2,31 +2,7 @@ import fc from 'fast-check';
 import { formatMicros } from '../../src/wire/time.ts';
 import { describe, expect, test } from 'vitest';
 import { createProjection, currentForms, toWire, type Author, type Draft } from '../../src/log.ts';
-import { conversations, type Carrier } from '../support/conversation.ts';
-
-interface Written extends Carrier {
-  readonly timeUs: number;
-}
-
-/** Carriers with times that also stand still and go back, and with repeated writes in between. */
-const histories: fc.Arbitrary<Written[]> = fc
-  .tuple(
-    conversations,
-    fc.array(fc.integer({ min: -50, max: 3000 }), { minLength: 1, maxLength: 20 }),
-    fc.array(fc.nat(40), { maxLength: 5 }),
-  )
-  .map(([carriers, steps, repeats]) => {
-    const all = [...carriers];
-    for (const at of repeats) {
-      const again = all[at];
-      if (again?.author === 'client') all.splice(at + 1 + (at % 3), 0, again);
-    }
-    let timeUs = 1_700_000_000_000_000;
-    return all.map((carrier, index) => ({
-      ...carrier,
-      timeUs: (timeUs += steps[index % steps.length] ?? 0),
-    }));
-  });
+import { histories, type Written } from '../support/conversation.ts';
 
 function project(history: readonly Written[]) {
   const log = createProjection();

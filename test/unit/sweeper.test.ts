@@ -113,11 +113,14 @@ describe('the sweeper', () => {
       if (sweeps === 1) throw new Error('the database is busy');
       return list(state, limit);
     };
-    const sweeper = startSweeper(deps);
+    let carried = 0;
+    const moves = { carryAll: async () => void (carried += 1) };
+    const sweeper = startSweeper({ ...deps, moves });
     await eventually(() => expect(warnings).toHaveLength(1));
     vi.advanceTimersToNextTimer();
     vi.advanceTimersToNextTimer();
     expect(sweeps).toBe(3);
+    expect(carried).toBe(3);
     sweeper.stop();
     expect(vi.getTimerCount()).toBe(0);
   });

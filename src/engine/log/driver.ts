@@ -64,7 +64,10 @@ export function startDriver(lease: Lease, losses: number, deps: DriverDeps): Dri
       try {
         const rest = await work.untilRest();
         if (rest.finish) return await finish(rest.state);
-        if (await store.release(lease, { length: work.length, due: false, lost: false })) return;
+        if (await store.release(lease, { length: work.length, due: false, lost: false })) {
+          if (rest.leaves) deps.wrote(sessionId, undefined);
+          return;
+        }
         work.nudge();
       } catch (error) {
         if (lost.signal.aborted || error instanceof LeaseLostError || error instanceof SessionGoneError)
@@ -143,12 +146,14 @@ function createWork(lease: Lease, losses: number, deps: DriverDeps & { lost: Abo
   let told: 'nothing' | 'working' | 'resting' = 'nothing';
   /** Whether the log may be longer than is known here. */
   let isStale = true;
+  let isLeaving = false;
 
   /** Takes in what others have written. */
   async function catchUp(): Promise<LoopState> {
     isStale = false;
     const read = await readOn({ lease, store, reader, lost }, state, length);
     let next = read.state;
+    ({ isLeaving } = read);
     // Somebody asks, and may find that nothing is to be done: that has to be said again.
     if (read.due && told === 'resting') told = 'nothing';
     length = reader.entries.length;
@@ -162,7 +167,7 @@ function createWork(lease: Lease, losses: number, deps: DriverDeps & { lost: Abo
     if (isStale || state === undefined) state = await catchUp();
     const nowMs = Date.now();
     const results = [...inbox];
-    const planned = plan(state, results, { newId, nowMs: () => nowMs });
+    const planned = plan({ state, results, isLeaving }, { newId, nowMs: () => nowMs });
     const { drafts } = planned;
     const working = planned.finish || isBusy(planned.state);
     if (drafts.length > 0 || told !== (working ? 'working' : 'resting')) {
@@ -204,7 +209,7 @@ function createWork(lease: Lease, losses: number, deps: DriverDeps & { lost: Abo
         if (!planned) continue;
         if (planned.cancel) running.interrupt();
         for (const start of planned.starts) running.launch(start, planned.state, attempts + 1);
-        if (planned.finish) return planned;
+        if (planned.finish || planned.leaves) return planned;
         const withinMs = isBusy(planned.state) ? undefined : LINGER_MS;
         if (!(await arrivals.after(seen, withinMs))) return planned;
       }
@@ -224,11 +229,12 @@ async function readOn(
   { lease, store, reader, lost }: Reading,
   known: LoopState | undefined,
   length: number,
-): Promise<{ state: LoopState; due: boolean }> {
+): Promise<{ state: LoopState; due: boolean; isLeaving: boolean }> {
   const head = await store.head(lease.sessionId);
   if (head?.epoch !== lease.epoch) throw new LeaseLostError('another harness has the session');
   await reader.until(() => reader.entries.length >= head.length && reader.view !== undefined, lost);
   lost.throwIfAborted();
+  if (reader.entries.length < head.length) throw new Error('the log could not be read to its end');
   if (!reader.view) throw new SessionGoneError(`no session ${lease.sessionId}`);
   const state =
     known === undefined
@@ -237,7 +243,11 @@ async function readOn(
           const at = entry.event.processed_at;
           return fold(folded, [draftOf(entry)], at === null ? folded.clockMs : Date.parse(at));
         }, known);
-  return { state: head.state === 'closing' ? closed(state) : state, due: head.due };
+  return {
+    state: head.state === 'closing' ? closed(state) : state,
+    due: head.due,
+    isLeaving: head.place === 'leaving',
+  };
 }
 
 /** Takes out the results that are in the log already: the answer to their append was lost. */

@@ -26,19 +26,27 @@ const SWEEP_MS = 200;
 const MOST_SESSIONS = 1000;
 const LET_GO_AT_ONCE = 50;
 
-/** Starts a harness. It has said that it lives when this resolves. */
-export async function startHarness(deps: HarnessDeps): Promise<Harness> {
+/** Starts a harness. While it has no session, it only looks for some. */
+export function startHarness(deps: HarnessDeps): Harness {
   const { store, changes, log } = deps;
   const holder = `harness-${randomUUID()}`;
   const drivers = new Map<string, Driver>();
   const claiming = new Set<string>();
   let isStopping = false;
+  let beatenMs = 0;
+
+  async function beat(): Promise<void> {
+    await store.beat(holder);
+    beatenMs = Date.now();
+  }
 
   async function claim(sessionId: string): Promise<void> {
     if (isStopping || claiming.has(sessionId)) return;
     if (drivers.size >= MOST_SESSIONS) return makeRoom();
     claiming.add(sessionId);
     try {
+      // One that holds nothing does not say that it lives.
+      if (Date.now() - beatenMs > BEAT_MS) await beat();
       const lease = await store.claim(sessionId, holder);
       if (!lease) return;
       const driver = startDriver(lease, lease.head.losses, deps);
@@ -88,7 +96,6 @@ export async function startHarness(deps: HarnessDeps): Promise<Harness> {
     };
   };
 
-  await store.beat(holder);
   const stopListening = changes.listen((sessionId) => {
     look(sessionId).catch((error: unknown) =>
       log.warn('a session could not be looked at; it will be tried again', { error: messageOf(error) }),
@@ -96,7 +103,9 @@ export async function startHarness(deps: HarnessDeps): Promise<Harness> {
   });
   const timers = [
     setInterval(
-      guarded('a heartbeat could not be written', () => store.beat(holder)),
+      guarded('a heartbeat could not be written', async () => {
+        if (drivers.size > 0 || claiming.size > 0) await beat();
+      }),
       BEAT_MS,
     ),
     setInterval(guarded('due sessions could not be looked for', sweep), SWEEP_MS),

@@ -61,8 +61,11 @@ export function createLogCursor(
       const position = projection.entries.length;
       const rows = await store.read(sessionId, position, PAGE);
       if (rows.length > 0) return project(rows);
-      if (!(await store.head(sessionId))) throw new SessionGoneError(`no session ${sessionId}`);
-      if (told.length === 0) await changed;
+      const head = await store.head(sessionId);
+      if (!head) throw new SessionGoneError(`no session ${sessionId}`);
+      const isHere = head.place === 'here' || head.place === 'leaving';
+      // Elsewhere it may go on long before anything changes here.
+      if (told.length === 0 && isHere) await changed;
       signal.throwIfAborted();
       return [];
     },

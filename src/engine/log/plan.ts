@@ -1,6 +1,6 @@
 /** One activation of a session on the log engine: what to write and what to start, given what has come. Pure. */
 import type { Draft, Entry } from '../../log.ts';
-import { author, decide, type Operation, type Pen } from '../../loop.ts';
+import { author, decide, isBetweenTurns, type Operation, type Pen } from '../../loop.ts';
 import { began, cancelled, ended, fold, type LoopState } from '../../loop/state.ts';
 
 /** An operation that is over, and what it produced. */
@@ -23,12 +23,24 @@ export interface Plan {
   /** Whether what runs is to be told to stop. */
   readonly cancel: boolean;
   readonly finish: boolean;
+  /** Whether the session, which is to leave, can do so now. */
+  readonly leaves: boolean;
   /** What the loop remembers once that is written. */
   readonly state: LoopState;
 }
 
+/** What a plan is made of. */
+export interface Situation {
+  /** What the loop remembers. */
+  readonly state: LoopState;
+  /** What has come since. */
+  readonly results: readonly Result[];
+  /** Whether the session is to leave at the end of its turn. */
+  readonly isLeaving: boolean;
+}
+
 /** Takes results in and lets the loop decide until it waits. */
-export function plan(before: LoopState, results: readonly Result[], pen: Pen): Plan {
+export function plan({ state: before, results, isLeaving }: Situation, pen: Pen): Plan {
   const drafts: Draft[] = [];
   const starts: Start[] = [];
   let state = before;
@@ -42,8 +54,9 @@ export function plan(before: LoopState, results: readonly Result[], pen: Pen): P
     state = ended(state, operation.kind, callOf(operation));
   }
   for (;;) {
-    const step = decide(state);
-    if (!step || step.finish) return { drafts, starts, cancel, finish: step !== undefined, state };
+    const leaves = isLeaving && isBetweenTurns(state);
+    const step = leaves ? undefined : decide(state);
+    if (!step || step.finish) return { drafts, starts, cancel, finish: step !== undefined, leaves, state };
     if (step.cancel) {
       state = cancelled(state);
       cancel = true;

@@ -2,11 +2,13 @@
  * The log in Postgres. Each write is one statement, and so one round trip and one commit; it announces itself, by
  * NOTIFY, when and only when it is committed. Whether a harness is silent is judged by the database's own clock.
  */
-import { LOG_CHANNEL } from '../../bus.ts';
 import type { Author, Draft } from '../../log.ts';
 import type { Row, Statement, Statements } from '../../postgres/statements.ts';
 import { isUniqueViolation } from '../../records/dialect.ts';
+import { createPostgresMoves, INSERT, notify, records, toRecords } from './postgres-moves.ts';
+import { ASKED, HERE, NOTHING, sealedIf, WORKING } from './sql.ts';
 import {
+  extentOf,
   FORGOTTEN_AFTER_MS,
   keyOf,
   SILENT_AFTER_MS,
@@ -24,19 +26,10 @@ export function createPostgresLogStore({ run, close }: Statements, origin: strin
   const note = (id: string): string => `${origin} ${id}`;
 
   return {
+    ...createPostgresMoves(run, note),
     async create(id, carriers, due) {
-      const last = carriers.at(-1);
-      const count = last?.drafts.length ?? 0;
-      const length = (last?.position ?? 0) + count;
-      const lastUs = (last?.timeUs ?? 0) + count - 1;
-      const rows = carriers.map(({ position, timeUs, author, drafts }) => ({
-        position,
-        time_us: timeUs,
-        author,
-        event_key: author === 'client' ? keyOf(drafts) : null,
-        drafts: JSON.stringify(drafts),
-      }));
-      await run(SQL.create, [id, length, lastUs, due ? ASKED : NOTHING, JSON.stringify(rows), note(id)]);
+      const { length, lastUs } = extentOf(carriers);
+      await run(SQL.create, [id, length, lastUs, due ? ASKED : NOTHING, toRecords(carriers), note(id)]);
     },
     async head(id) {
       const row = await one(SQL.head, [id]);
@@ -107,13 +100,9 @@ export function createPostgresLogStore({ run, close }: Statements, origin: strin
   };
 }
 
-/** What `due` says: nothing is to be done, something is, or a harness is at it. */
-const [NOTHING, ASKED, WORKING] = [0, 1, 2];
 const NOW_MS = '(extract(epoch from clock_timestamp()) * 1000)::bigint';
 const FREE = `(holder is null or not exists (select 1 from harnesses where harnesses.id = log_heads.holder and beat_ms > ${NOW_MS} - ${SILENT_AFTER_MS}))`;
-const HEAD = 'length, epoch, holder, due, state, losses';
-const INSERT = 'insert into log_carriers (session_id, position, time_us, author, event_key, drafts)';
-const notify = (parameter: string): string => `pg_notify('${LOG_CHANNEL}', ${parameter})`;
+const HEAD = 'length, epoch, holder, due, state, losses, place, lives';
 
 const SQL = {
   check: named('check', 'select 1'),
@@ -129,7 +118,7 @@ const SQL = {
        values ($1, $2, $3, 'open', 0, null, 0, $4) on conflict do nothing returning session_id),
      put as (
        ${INSERT} select session_id, position, time_us, author, event_key, drafts
-       from head, jsonb_to_recordset($5::jsonb) as row (position integer, time_us bigint, author text, event_key text, drafts text))
+       from head, ${records('$5')})
      select ${notify('$6')} from head`,
   ),
   appendClient: named(
@@ -138,7 +127,7 @@ const SQL = {
      head as (
        update log_heads set length = length + $3::integer, last_us = greatest($4::bigint, last_us + 1) + $3::integer - 1,
          state = $5, due = greatest(due, ${ASKED})
-       where session_id = $1 and state = 'open' and not exists (select from known) returning length, last_us),
+       where session_id = $1 and state = 'open' and ${HERE} and not exists (select from known) returning length, last_us),
      put as (
        ${INSERT} select $1, length - $3::integer, last_us - $3::integer + 1, 'client', $2, $6 from head),
      told as (select ${notify('$7')} from head)
@@ -147,20 +136,20 @@ const SQL = {
   touch: named(
     'touch',
     `with head as (
-       update log_heads set due = greatest(due, ${ASKED}) where session_id = $1 and state = 'open' returning 1)
+       update log_heads set due = greatest(due, ${ASKED}) where session_id = $1 and state = 'open' and ${HERE} returning 1)
      select ${notify('$2')} from head`,
   ),
   startClosing: named(
     'start_closing',
     `with head as (
-       update log_heads set due = greatest(due, ${ASKED}), state = 'closing' where session_id = $1 returning 1)
+       update log_heads set due = case when ${HERE} then greatest(due, ${ASKED}) else due end, state = 'closing' where session_id = $1 returning 1)
      select ${notify('$2')} from head`,
   ),
   claim: named(
     'claim',
     `update log_heads set epoch = epoch + 1, holder = $2,
        losses = losses + (case when holder is not null and due = ${WORKING} then 1 else 0 end)
-     where session_id = $1 and ${FREE} returning ${HEAD}`,
+     where session_id = $1 and ${HERE} and ${FREE} returning ${HEAD}`,
   ),
   mark: named(
     'mark',
@@ -180,7 +169,8 @@ const SQL = {
   release: named(
     'release',
     `with head as (
-       update log_heads set holder = null, due = $4, losses = losses + $5
+       update log_heads set holder = null, due = $4, losses = losses + $5,
+         ${sealedIf(`place = 'leaving' and state = 'open' and $4 = ${NOTHING}`)}
        where session_id = $1 and epoch = $2 and (length = $3 or $4 > ${NOTHING}) returning 1)
      select ${notify('$6')} from head`,
   ),
@@ -214,6 +204,8 @@ function toHead(row: Row): Head {
     due: Number(row['due']) > NOTHING,
     state: row['state'] as Head['state'],
     losses: Number(row['losses']),
+    place: row['place'] as Head['place'],
+    lives: Number(row['lives']),
   };
 }
 

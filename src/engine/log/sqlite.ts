@@ -6,7 +6,10 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Author, Draft } from '../../log.ts';
 import { isBusy, whenNotBusy } from '../../records/node-sqlite.ts';
+import { ASKED, HERE, NOTHING, sealedIf, WORKING } from './sql.ts';
+import { createSqliteMoves } from './sqlite-moves.ts';
 import {
+  extentOf,
   FORGOTTEN_AFTER_MS,
   keyOf,
   SILENT_AFTER_MS,
@@ -56,13 +59,11 @@ export function openSqliteLogStore(path: string, now: () => number = Date.now): 
   };
 
   return {
+    ...createSqliteMoves(database, { write, insert }),
     create: (id, carriers, due) =>
       write(() => {
         if (headOf(id)) return;
-        const last = carriers.at(-1);
-        const count = last?.drafts.length ?? 0;
-        const length = (last?.position ?? 0) + count;
-        const lastUs = (last?.timeUs ?? 0) + count - 1;
+        const { length, lastUs } = extentOf(carriers);
         sql.create.run({ id, length, lastUs, due: Number(due) });
         for (const carrier of carriers) insert(id, carrier);
       }),
@@ -178,11 +179,8 @@ function createWriter(database: DatabaseSync): <T>(run: () => T) => Promise<T> {
     });
 }
 
-/** What `due` says: nothing is to be done, something is, or a harness is at it. */
-const [NOTHING, ASKED, WORKING] = [0, 1, 2];
-
 const FREE = `(holder is null or not exists (select 1 from harnesses where harnesses.id = log_heads.holder and beat_ms > :since))`;
-const HEAD = 'length, epoch, holder, due, state, losses';
+const HEAD = 'length, epoch, holder, due, state, losses, place, lives';
 
 function prepare(database: DatabaseSync) {
   const statement = (text: string): StatementSync => database.prepare(text);
@@ -200,22 +198,22 @@ function prepare(database: DatabaseSync) {
     ),
     known: statement('select 1 from log_carriers where session_id = :id and event_key = :key'),
     extend: statement(
-      `update log_heads set length = length + :count, last_us = max(:nowUs, last_us + 1) + :count - 1, state = :state, due = max(due, ${ASKED}) where session_id = :id and state = 'open' returning length, last_us`,
+      `update log_heads set length = length + :count, last_us = max(:nowUs, last_us + 1) + :count - 1, state = :state, due = max(due, ${ASKED}) where session_id = :id and state = 'open' and ${HERE} returning length, last_us`,
     ),
     touch: statement(
-      `update log_heads set due = max(due, ${ASKED}) where session_id = :id and state = 'open'`,
+      `update log_heads set due = max(due, ${ASKED}) where session_id = :id and state = 'open' and ${HERE}`,
     ),
     startClosing: statement(
-      `update log_heads set due = max(due, ${ASKED}), state = 'closing' where session_id = :id`,
+      `update log_heads set due = case when ${HERE} then max(due, ${ASKED}) else due end, state = 'closing' where session_id = :id`,
     ),
     claim: statement(
-      `update log_heads set epoch = epoch + 1, losses = losses + (holder is not null and due = ${WORKING}), holder = :holder where session_id = :id and ${FREE} returning ${HEAD}`,
+      `update log_heads set epoch = epoch + 1, losses = losses + (holder is not null and due = ${WORKING}), holder = :holder where session_id = :id and ${HERE} and ${FREE} returning ${HEAD}`,
     ),
     append: statement(
       `update log_heads set length = length + :count, last_us = case when :count > 0 then max(:nowUs, last_us + 1) + :count - 1 else last_us end, state = case when state = 'open' then :state else state end, due = :due, losses = case when :count > 0 then 0 else losses end where session_id = :id and epoch = :epoch and length = :expected and (state = 'open' or :count = 0) returning length, last_us`,
     ),
     release: statement(
-      'update log_heads set holder = null, due = :due, losses = losses + :lost where session_id = :id and epoch = :epoch and (length = :length or :due > 0)',
+      `update log_heads set holder = null, due = :due, losses = losses + :lost, ${sealedIf(`place = 'leaving' and state = 'open' and :due = ${NOTHING}`)} where session_id = :id and epoch = :epoch and (length = :length or :due > 0)`,
     ),
     beat: statement(
       'insert into harnesses (id, beat_ms) values (:holder, :now) on conflict (id) do update set beat_ms = :now',
@@ -237,6 +235,8 @@ function toHead(row: Row): Head {
     due: Boolean(row['due']),
     state: row['state'] as Head['state'],
     losses: Number(row['losses']),
+    place: row['place'] as Head['place'],
+    lives: Number(row['lives']),
   };
 }
 

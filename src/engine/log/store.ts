@@ -3,15 +3,18 @@
  * Beside it stands one small row a session, the head: how long the log is, who works on it, and whether anything is
  * due. All writes are conditional on the head, so that no two of them can disagree about a position.
  */
-import type { Author, Draft } from '../../log.ts';
+import type { Draft } from '../../log.ts';
+import type { ArchivedCarrier } from '../../session/archive.ts';
 
 /** One durable write, as it is read back. Its entries have the positions and microseconds from the first one on. */
-export interface CarrierRow {
-  readonly position: number;
-  readonly timeUs: number;
-  readonly author: Author;
-  readonly drafts: readonly Draft[];
-}
+export type CarrierRow = ArchivedCarrier;
+
+/**
+ * Where a log is written, as far as that is known here. `here`: by harnesses. `leaving`: by the one that has it, until
+ * the turn ends. `sealed`: it has left, and may not have arrived on Temporal yet. `away`: on Temporal. `coming`: still
+ * there, but it is asked to come.
+ */
+export type Place = 'here' | 'leaving' | 'sealed' | 'away' | 'coming';
 
 /** What is known of a log beside its entries. */
 export interface Head {
@@ -25,6 +28,9 @@ export interface Head {
   readonly state: 'open' | 'terminated' | 'closing';
   /** Leases that ended in the middle of operations since a harness last wrote something. */
   readonly losses: number;
+  readonly place: Place;
+  /** How often the session has come to Temporal; counts up when it is sealed. */
+  readonly lives: number;
 }
 
 /** The right to write what the harness decides. Good until somebody else has claimed the session. */
@@ -56,8 +62,25 @@ export interface Due {
   readonly own: boolean;
 }
 
+/** How sessions leave the log engine and come to it; each method is one conditional write. */
+export interface MoveStore {
+  /** Has an open session leave: where nothing is due it is sealed, else marked as leaving. Answers whether that is new. */
+  sendAway(sessionId: string): Promise<boolean>;
+  /** A session that is sealed with this life is away. */
+  arrived(sessionId: string, life: number): Promise<void>;
+  /** A session that is away, or not known here, is coming. Idempotent. */
+  expect(sessionId: string): Promise<void>;
+  /**
+   * Takes in a session that comes from this life: its further carriers, in order, and makes it due. Changes nothing
+   * unless the first of them follows what is there.
+   */
+  adopt(sessionId: string, life: number, carriers: readonly CarrierRow[]): Promise<void>;
+  /** Open sessions that are leaving, sealed or coming. */
+  moving(limit: number): Promise<string[]>;
+}
+
 /** The port. Implementations: `sqlite.ts`, `postgres.ts`. */
-export interface LogStore {
+export interface LogStore extends MoveStore {
   /** Makes a log with its first carriers; with `due`, a harness is to look at it. Idempotent. */
   create(sessionId: string, carriers: readonly CarrierRow[], due: boolean): Promise<void>;
   head(sessionId: string): Promise<Head | undefined>;
@@ -70,14 +93,14 @@ export interface LogStore {
   appendClient(sessionId: string, drafts: readonly Draft[], nowUs: number): Promise<boolean>;
   /** Makes the session due. Answers false when it is not there, or over. */
   touch(sessionId: string): Promise<boolean>;
-  /** Marks the session as being deleted, and due. */
+  /** Marks the session as being deleted, and as due unless it is elsewhere. */
   startClosing(sessionId: string): Promise<void>;
-  /** Takes the lease where nobody has it, or its holder is silent. */
+  /** Takes the lease where nobody has it, or its holder is silent, and the session is not elsewhere. */
   claim(sessionId: string, holder: string): Promise<(Lease & { readonly head: Head }) | undefined>;
   append(lease: Lease, write: HarnessWrite): Promise<Written>;
   /**
    * Gives the lease back. `due`: somebody else is to go on. `lost`: what was under way ended with the lease. Without
-   * `due` it is kept, and answers false, when the log is longer than `length`.
+   * `due` it is kept, and answers false, when the log is longer than `length`; and one that is leaving is sealed.
    */
   release(
     lease: Lease,
@@ -112,4 +135,16 @@ export function stateAfter(drafts: readonly Draft[]): 'open' | 'terminated' {
 export function keyOf(drafts: readonly Draft[]): string | null {
   const [first] = drafts;
   return first && 'event' in first ? first.event.id : null;
+}
+
+/** Where carriers begin and end, and what state they leave a log in. */
+export function extentOf(carriers: readonly CarrierRow[]) {
+  const last = carriers.at(-1);
+  const count = last?.drafts.length ?? 0;
+  return {
+    from: carriers[0]?.position ?? null,
+    length: (last?.position ?? 0) + count,
+    lastUs: (last?.timeUs ?? 0) + count - 1,
+    state: stateAfter(last?.drafts ?? []),
+  };
 }

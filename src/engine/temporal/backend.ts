@@ -2,43 +2,43 @@
  * Sessions on Temporal: one workflow a session, its history is the log. Reads go to the server and need no worker.
  */
 import { WorkflowNotFoundError, type Client, type WorkflowHandle } from '@temporalio/client';
-import {
-  defineSearchAttributeKey,
-  SearchAttributeType,
-  TypedSearchAttributes,
-  WorkflowIdConflictPolicy,
-  WorkflowIdReusePolicy,
-} from '@temporalio/common';
 import type { Blobs } from '../../blobs.ts';
-import { SessionGoneError, type SessionSeed } from '../../session.ts';
+import { SessionGoneError } from '../../session.ts';
 import { LogClosedError, type Backend } from '../../session/backend.ts';
+import { BORN_ON_TEMPORAL, type Archive, type Home } from '../../session/home.ts';
+import { unpack } from '../../session/pack.ts';
 import type { Reader } from '../../session/reader.ts';
 import {
   CLOSE_SIGNAL,
   EMIT_SIGNAL,
-  SEARCH_ATTRIBUTES,
   SESSION_WORKFLOW,
   WAKE_SIGNAL,
+  workflowIdOf,
   type EmitInput,
-  type SessionInput,
 } from '../../../workflows/messages.ts';
 import { createHistoryCursor } from './history-cursor.ts';
-import { erase, historySource } from './history-source.ts';
+import { erase, historyPages } from './history-source.ts';
+import { startOptions } from './start-options.ts';
 
 /** What the implementation is made of. */
 export interface TemporalBackendDeps {
   readonly client: Client;
   readonly blobs: Blobs;
   readonly taskQueue: string;
+  /** What sessions were before they came; left out: all were born here. */
+  readonly archive?: Archive | undefined;
 }
 
 const CLOSED_WITHIN_MS = 5000;
 
-/** Makes the backend on a Temporal client. */
-export function createTemporalBackend({ client, blobs, taskQueue }: TemporalBackendDeps): Backend {
+/** Makes the backend of one life of sessions on a Temporal client. */
+export function createTemporalBackend(
+  { client, blobs, taskQueue, archive }: TemporalBackendDeps,
+  { life, base }: Home = BORN_ON_TEMPORAL,
+): Backend {
   async function orClosed(id: string, act: (handle: WorkflowHandle) => Promise<void>): Promise<void> {
     try {
-      await act(client.workflow.getHandle(id));
+      await act(client.workflow.getHandle(workflowIdOf(id, life)));
     } catch (error) {
       if (error instanceof WorkflowNotFoundError)
         throw new LogClosedError(`no workflow of session ${id} runs`, { cause: error });
@@ -47,8 +47,8 @@ export function createTemporalBackend({ client, blobs, taskQueue }: TemporalBack
   }
 
   return {
-    async start(id, seed, { created, initial }) {
-      const start = startOptions(id, seed, taskQueue, { v: 1, drafts: created });
+    async start(id, { created: seed }, { created, initial }) {
+      const start = startOptions(id, { seed, taskQueue, input: { v: 1, drafts: created } });
       if (initial.length === 0) {
         await client.workflow.start(SESSION_WORKFLOW, start);
         return;
@@ -60,35 +60,16 @@ export function createTemporalBackend({ client, blobs, taskQueue }: TemporalBack
       orClosed(id, (handle) => handle.signal(EMIT_SIGNAL, { drafts } satisfies EmitInput)),
     wake: (id) => orClosed(id, (handle) => handle.signal(WAKE_SIGNAL)),
     async remove(id, reader) {
-      await close(client.workflow.getHandle(id), reader);
-      await erase(client, id);
+      await close(client.workflow.getHandle(workflowIdOf(id, life)), reader);
+      for (let past = 1; past <= life; past += 1) await erase(client, workflowIdOf(id, past));
     },
-    cursor: (id) => createHistoryCursor(historySource(client, blobs, id)),
-  };
-}
-
-function startOptions(id: string, { created }: SessionSeed, taskQueue: string, input: SessionInput) {
-  const { agent } = created;
-  const keyword = (name: string, value: unknown) => ({
-    key: defineSearchAttributeKey(name, SearchAttributeType.KEYWORD),
-    value: String(value),
-  });
-  return {
-    workflowId: id,
-    taskQueue,
-    args: [input],
-    workflowIdConflictPolicy: WorkflowIdConflictPolicy.USE_EXISTING,
-    workflowIdReusePolicy: WorkflowIdReusePolicy.REJECT_DUPLICATE,
-    staticSummary: `${created.title ?? 'untitled'}: ${created.agent_name}`.slice(0, 200),
-    memo: { title: created.title ?? '', agent: created.agent_name },
-    typedSearchAttributes: new TypedSearchAttributes([
-      keyword(SEARCH_ATTRIBUTES.status, 'idle'),
-      keyword(SEARCH_ATTRIBUTES.agentId, agent['id']),
-      keyword(SEARCH_ATTRIBUTES.agentName, created.agent_name),
-      keyword(SEARCH_ATTRIBUTES.environmentId, created.environment_id),
-      keyword(SEARCH_ATTRIBUTES.workspaceId, created.workspace_id),
-      keyword(SEARCH_ATTRIBUTES.model, (agent['model'] as { id?: unknown } | undefined)?.id),
-    ]),
+    cursor(id) {
+      const pages = historyPages(client, workflowIdOf(id, life));
+      return createHistoryCursor(
+        { ...pages, unpack: (entry) => unpack(entry, (ref) => blobs.get(id, ref)) },
+        { base, read: async (position, limit) => (await archive?.read(id, position, limit)) ?? [] },
+      );
+    },
   };
 }
 

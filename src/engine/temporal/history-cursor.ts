@@ -1,24 +1,16 @@
-/** A session's history as a log cursor: pages of a chain of runs, projected. */
+/** A session's history as a log cursor: what it brought along, then the carriers of its chain of runs, projected. */
 import { createProjection, type Entry } from '../../log.ts';
+import { SessionGoneError } from '../../session.ts';
+import type { ArchivedCarrier } from '../../session/archive.ts';
 import type { LogCursor } from '../../session/cursor.ts';
-import { carried, closing, eventNumber, type HistoryEvent } from './history.ts';
+import { createHistoryChain, type HistorySource } from './history-chain.ts';
 
-/** One page of a run's history. */
-export interface HistoryPage {
-  readonly events: readonly HistoryEvent[];
-  readonly nextToken: Uint8Array | undefined;
-}
-
-/** Where the history comes from. Every method throws SessionGoneError when there is no such session. */
-export interface HistorySource {
-  /** The first run of the chain. */
-  firstRunId(): Promise<string>;
-  /** The number of the newest event of the newest run. */
-  head(): Promise<{ runId: string; eventNumber: number }>;
-  /** The next page; where there is nothing new, waits for it (an empty page after a while). */
-  page(runId: string, token: Uint8Array | undefined, signal: AbortSignal): Promise<HistoryPage>;
-  /** Puts an entry's content back. */
-  unpack(entry: Entry): Promise<Entry>;
+/** What a session brought along. */
+export interface Luggage {
+  /** How many entries. */
+  readonly base: number;
+  /** Its carriers from a position on, in order, at most `limit`. */
+  read(position: number, limit: number): Promise<readonly ArchivedCarrier[]>;
 }
 
 /**
@@ -26,54 +18,38 @@ export interface HistorySource {
  * just when it is to do the work that is waited for: with this pause a turn is a quarter quicker.
  */
 const PAUSE_MS = 4;
+/** Archived carriers that are read at a time. */
+const PAGE = 200;
 
-/** Starts before the first event of the first run. */
-export function createHistoryCursor(source: HistorySource): LogCursor {
+/** Starts before the first entry. */
+export function createHistoryCursor(source: HistorySource, luggage?: Luggage): LogCursor {
   const projection = createProjection();
-  /** Runs that have been read to their end. */
-  const passed = new Set<string>();
-  let runId: string | undefined;
-  let token: Uint8Array | undefined;
-  let lastEvent = 0;
-  let closed = false;
+  const chain = createHistoryChain(source);
+  const base = luggage?.base ?? 0;
 
-  function absorb(page: HistoryPage): Entry[] {
-    const entries: Entry[] = [];
-    let nextRunId: string | undefined;
-    for (const event of page.events) {
-      if (eventNumber(event) <= lastEvent) continue;
-      lastEvent = eventNumber(event);
-      const content = carried(event);
-      if (content) entries.push(...projection.append(content.drafts, content.timeUs, content.author));
-      const end = closing(event);
-      if (end) {
-        closed = end.nextRunId === undefined;
-        nextRunId = end.nextRunId;
-      }
-    }
-    token = page.nextToken;
-    if (nextRunId !== undefined) {
-      if (runId !== undefined) passed.add(runId);
-      runId = nextRunId;
-      token = undefined;
-      lastEvent = 0;
-    }
+  async function unload(): Promise<Entry[]> {
+    const { length } = projection.entries;
+    const carriers = (await luggage?.read(length, PAGE)) ?? [];
+    // The archive grows again once the session has gone back to it.
+    const brought = carriers.filter(({ position }) => position < base);
+    const entries = brought.flatMap(({ drafts, timeUs, author }) =>
+      projection.append(drafts, timeUs, author),
+    );
+    if (entries.length === 0) throw new SessionGoneError(`the archive ends at ${length}, before ${base}`);
     return entries;
   }
 
   return {
     get closed() {
-      return closed;
+      return chain.closed;
     },
     pauseMs: PAUSE_MS,
     async next(signal) {
-      runId ??= await source.firstRunId();
-      return absorb(await source.page(runId, token, signal));
+      if (projection.entries.length < base) return await unload();
+      const carriers = await chain.next(signal);
+      return carriers.flatMap(({ drafts, timeUs, author }) => projection.append(drafts, timeUs, author));
     },
-    async mark() {
-      const head = await source.head();
-      return () => passed.has(head.runId) || (runId === head.runId && lastEvent >= head.eventNumber);
-    },
+    mark: () => chain.mark(),
     unpack: (entry) => source.unpack(entry),
   };
 }

@@ -7,18 +7,16 @@ import {
 } from '@temporalio/client';
 import { status as GrpcStatus } from '@grpc/grpc-js';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Blobs } from '../../blobs.ts';
 import { SessionGoneError } from '../../session.ts';
-import { unpack } from '../../session/pack.ts';
-import type { HistorySource } from './history-cursor.ts';
+import type { HistoryPages } from './history-chain.ts';
 
 const LARGEST_PAGE = 256;
 const LOOK_AGAIN_MS = 25;
 /** A deletion that has not happened by then is asked for once more. */
 const ASK_AGAIN_MS = 5000;
 
-/** The history of one session. */
-export function historySource(client: Client, blobs: Blobs, id: string): HistorySource {
+/** The history of one workflow. */
+export function historyPages(client: Client, id: string): HistoryPages {
   const { namespace } = client.options;
   const service = client.workflowService;
 
@@ -69,7 +67,6 @@ export function historySource(client: Client, blobs: Blobs, id: string): History
         }
       }
     },
-    unpack: (entry) => unpack(entry, (ref) => blobs.get(id, ref)),
   };
 }
 

@@ -2,20 +2,14 @@
 import { defaultPayloadConverter, type Payload } from '@temporalio/common';
 import type { temporal } from '@temporalio/proto';
 import type { Author, Draft } from '../../log.ts';
+import type { WrittenCarrier } from '../../session/archive.ts';
 import { EMIT_SIGNAL, LOG_MEMO } from '../../../workflows/messages.ts';
 
 /** A Temporal history event. */
 export type HistoryEvent = temporal.api.history.v1.IHistoryEvent;
 
-/** The drafts of one history event. */
-export interface CarrierContent {
-  readonly drafts: readonly Draft[];
-  readonly author: Author;
-  readonly timeUs: number;
-}
-
 /** Reads the drafts that a history event carries; none for most. */
-export function carried(event: HistoryEvent): CarrierContent | undefined {
+export function carried(event: HistoryEvent): WrittenCarrier | undefined {
   const found = payloadOf(event);
   if (!found) return undefined;
   const content = decode(found.payload);

@@ -1,11 +1,16 @@
-/** What this server has beyond the wire, all of it under `/v1/x` (docs/extensions.md): the log by position, the context. */
+/**
+ * What this server has beyond the wire, all of it under `/v1/x` (docs/extensions.md): the log by position, the context,
+ * moves between engines.
+ */
 import type { Context } from 'hono';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { toWire, type Entry } from '../../log.ts';
 import { DELTA_TYPES, LISTABLE_TYPES } from '../../wire/event.ts';
 import { invalidRequest, type ApiError } from '../../wire/error.ts';
 import { parse } from '../../wire/parse.ts';
 import { newId } from '../../id.ts';
+import type { Moves } from '../../session/moves.ts';
 import type { App } from '../app.ts';
 import { readBody } from '../body.ts';
 import { intParam, limitParam, listParam, readQuery, wordParam } from '../query.ts';
@@ -23,6 +28,7 @@ import { openStream } from './session-stream.ts';
 export interface ExtensionDeps extends Omit<SessionDeps, 'settings' | 'takesSystemMessages'> {
   /** The model request that the brain makes of these entries; undefined where there is nothing to ask yet. */
   readonly contextOf: (entries: readonly Entry[]) => unknown;
+  readonly moves: Moves;
 }
 
 type RouteDeps = ExtensionDeps & SessionAccess;
@@ -42,6 +48,10 @@ const streamHeaders = z.object({ [LAST_EVENT_ID]: cursor });
 const contextQuery = { position: intParam(0) };
 const compactBody = z.strictObject({ keep_answers: z.int().min(0).max(100).optional() });
 
+const moveBody = z.strictObject({ to: z.enum(['temporal', 'log']) });
+/** A session that has not moved by then goes on moving; nobody has to wait for it. */
+const MOVED_WITHIN_MS = 20_000;
+
 /** Adds the routes. */
 export function mountExtensions(app: App, base: ExtensionDeps): void {
   const deps: RouteDeps = { ...base, ...createAccess(base.records) };
@@ -49,6 +59,7 @@ export function mountExtensions(app: App, base: ExtensionDeps): void {
   mountResumableStream(app, deps);
   mountContext(app, deps);
   mountCompact(app, deps);
+  mountMove(app, deps);
 }
 
 function mountSlice(app: App, { sessions, find }: RouteDeps): void {
@@ -117,6 +128,32 @@ function mountCompact(app: App, { sessions, find }: RouteDeps): void {
     await orApiError(id, sessions.emitEvent(id, [{ event }]));
     return c.json({ id: event.id, type: 'compaction_requested' });
   });
+}
+
+function mountMove(app: App, { sessions, moves, find }: RouteDeps): void {
+  const show = async (id: string) => {
+    const { engine, movingTo } = await orApiError(id, moves.where(id));
+    return { id, type: 'session_engine' as const, engine, moving_to: movingTo ?? null };
+  };
+
+  app.get('/v1/x/sessions/:id', async (c) => c.json(await show((await find(c)).id)));
+
+  app.post('/v1/x/sessions/:id/move', async (c) => {
+    const { id } = await find(c);
+    const { to } = await readBody(c, moveBody);
+    if ((await readView(sessions, id)).terminatedAt !== null) throw terminated(id);
+    await orApiError(id, moves.begin(id, to));
+    await withinLimit(moves.carry(id), MOVED_WITHIN_MS);
+    const shown = await show(id);
+    return c.json(shown, shown.moving_to === null ? 200 : 202);
+  });
+}
+
+async function withinLimit(work: Promise<void>, limitMs: number): Promise<void> {
+  const over = new AbortController();
+  const { signal } = over;
+  await Promise.race([work, sleep(limitMs, undefined, { signal }).catch(() => undefined)]);
+  over.abort();
 }
 
 /** 400 for a position that the log does not have. */

@@ -1,0 +1,191 @@
+/**
+ * Moves of sessions between engines. What is to happen is durable before it begins, each step may be repeated, and any
+ * process may carry it on; a session is never written to by two engines.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { LoopState } from '../loop/state.ts';
+import { SessionGoneError, type SessionSeed, type Sessions } from '../session.ts';
+import { foldView } from '../view.ts';
+import { settle, type ArchivedCarrier, type WrittenCarrier } from './archive.ts';
+import { isSameHome, type EngineName, type Home, type Homes } from './home.ts';
+import type { Readers } from './readers.ts';
+
+/** Lives of sessions on Temporal. Implementation: `engine/temporal/lives.ts`. */
+export interface Lives {
+  /** Begins the life that the home names. Changes nothing where it has begun already, or is over. */
+  begin(
+    sessionId: string,
+    home: Home,
+    brings: { readonly seed: SessionSeed['created']; readonly state: LoopState },
+  ): Promise<void>;
+  /** Has the session leave between two turns, waits until it has, and answers what it wrote in this life. */
+  end(sessionId: string, home: Home, signal: AbortSignal): Promise<readonly WrittenCarrier[]>;
+  /** Erases a life. Idempotent. */
+  undo(sessionId: string, home: Home): Promise<void>;
+}
+
+/** Where a session is, for whoever wants to know. */
+export type Whereabouts = Pick<Home, 'engine' | 'movingTo'>;
+
+/** The moves that a process carries out. */
+export interface Moves {
+  where(id: string): Promise<Whereabouts>;
+  /**
+   * Has a session move to an engine. It is certain to when this resolves.
+   *
+   * @throws {MoveRefusedError | MoveUnderWayError | SessionGoneError}
+   */
+  begin(id: string, to: EngineName): Promise<void>;
+  /** Carries a session's move on, if there is one, and resolves when it has come to its end. */
+  carry(id: string): Promise<void>;
+  /** Carries on what others have left. Does not wait for it. */
+  carryAll(): Promise<void>;
+  /** Leaves everything as it is, for others to carry on. */
+  stop(): void;
+}
+
+/** This server cannot move sessions to that engine. */
+export class MoveRefusedError extends Error {
+  override readonly name = 'MoveRefusedError';
+}
+
+/** The session is on its way to the other engine. */
+export class MoveUnderWayError extends Error {
+  override readonly name = 'MoveUnderWayError';
+}
+
+/** What moves are made of. */
+export interface MovesDeps {
+  readonly homeOf: (id: string) => Promise<Home>;
+  readonly homes: Homes | undefined;
+  readonly lives: Lives | undefined;
+  /** Why there is an engine that sessions cannot be moved to. */
+  readonly missing: Readonly<Partial<Record<EngineName, string>>>;
+  readonly sessions: Sessions;
+  readonly readers: Readers;
+  /** Told of what went wrong; it is tried again. */
+  readonly onFailure: (id: string, error: unknown) => void;
+}
+
+const LOOK_AGAIN_MS = 100;
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 5000;
+const MOST_AT_ONCE = 100;
+const PAGE = 500;
+
+/** Makes the moves of a process. */
+export function createMoves(deps: MovesDeps): Moves {
+  const { homeOf, homes, lives, missing, onFailure } = deps;
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const underWay = new Map<string, Promise<void>>();
+  const move = homes && lives && createMove({ ...deps, homes, lives }, signal);
+
+  async function persist(id: string): Promise<void> {
+    for (let failures = 0; ; failures += 1) {
+      try {
+        return await move?.(id);
+      } catch (error) {
+        if (signal.aborted) return;
+        onFailure(id, error);
+        if (error instanceof SessionGoneError) return;
+        const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** failures, LONGEST_PAUSE_MS);
+        await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
+      }
+    }
+  }
+
+  function carry(id: string): Promise<void> {
+    const known = underWay.get(id);
+    if (known) return known;
+    const work = persist(id).finally(() => underWay.delete(id));
+    underWay.set(id, work);
+    return work;
+  }
+
+  return {
+    where: homeOf,
+    async begin(id, to) {
+      const { engine, movingTo } = await homeOf(id);
+      if (movingTo !== undefined && movingTo !== to)
+        throw new MoveUnderWayError(`session ${id} is being moved to the ${movingTo} engine`);
+      if (engine === to && movingTo === undefined) return;
+      if (!homes || !lives) throw new MoveRefusedError(missing[to] ?? `there is no ${to} engine here`);
+      if (movingTo === undefined) await (to === 'temporal' ? homes.leave(id) : homes.expect(id));
+      void carry(id);
+    },
+    carry,
+    async carryAll() {
+      for (const id of (await homes?.moving(MOST_AT_ONCE)) ?? []) void carry(id);
+    },
+    stop: () => stopping.abort(new Error('the process stops')),
+  };
+}
+
+interface MoveDeps extends MovesDeps {
+  readonly homes: Homes;
+  readonly lives: Lives;
+}
+
+/** Makes the function that takes a session to where it is going. */
+function createMove(deps: MoveDeps, signal: AbortSignal): (id: string) => Promise<void> {
+  const { homes, lives, readers, sessions } = deps;
+
+  /** Its log is sealed: a workflow goes on with what the loop remembers. */
+  async function arrive(id: string, home: Home): Promise<void> {
+    const { entries } = await readers.synced(id);
+    const view = foldView(undefined, entries.slice(0, home.base));
+    const [first] = await sessions.getEvents(id, { to: 1 });
+    if (first?.event.type !== 'x.session_created') throw new SessionGoneError(`no session ${id}`);
+    const seed = { ...first.event, title: view.title };
+    // The log does not say that a hand was tried for. Where that is wanted, no turn is over before it has been.
+    await lives.begin(id, home, { seed, state: { ...view.loop, handTried: true } });
+    await homes.arrived(id, home.life);
+    const now = await homes.find(id);
+    if (!now || now.isClosing) await lives.undo(id, home);
+  }
+
+  /** It has been asked to come: what it wrote on Temporal is put behind what it was before. */
+  async function adopt(id: string, home: Home): Promise<void> {
+    const written = await lives.end(id, home, signal).catch(async (error: unknown) => {
+      // It was deleted before it was known that it is to come.
+      if (error instanceof SessionGoneError && home.base === 0) await homes.forget(id);
+      throw error;
+    });
+    const carriers = settle([...(await readArchive(homes, id, home.base)), ...written]);
+    await homes.adopt(
+      id,
+      home.life,
+      carriers.filter(({ position }) => position >= home.base),
+    );
+    const now = await homes.find(id);
+    if (now && isSameHome(now, home) && now.movingTo === 'log')
+      throw new Error(`what session ${id} wrote on Temporal does not follow its archive`);
+  }
+
+  return async (id) => {
+    for (;;) {
+      signal.throwIfAborted();
+      const home = await homes.find(id);
+      if (home?.movingTo === undefined) return;
+      if (home.movingTo === 'log') await adopt(id, home);
+      else if (home.engine === 'temporal') await arrive(id, home);
+      else {
+        await homes.leave(id);
+        if ((await homes.find(id))?.engine === 'log') await homes.next(id, LOOK_AGAIN_MS, signal);
+      }
+    }
+  };
+}
+
+async function readArchive(homes: Homes, id: string, base: number): Promise<ArchivedCarrier[]> {
+  const carriers: ArchivedCarrier[] = [];
+  for (let length = 0; length < base;) {
+    const page = await homes.read(id, length, PAGE);
+    const last = page.at(-1);
+    if (!last) throw new SessionGoneError(`the archive of session ${id} ends at ${length}, before ${base}`);
+    carriers.push(...page);
+    length = last.position + last.drafts.length;
+  }
+  return carriers;
+}
