@@ -1,6 +1,7 @@
 /** Scenes in which something is killed: a worker or an API for everybody at once, or the hand of one session. */
 import type { Scene, Step, Victim } from './conversation.ts';
 import {
+  BEFORE,
   call,
   gated,
   held,
@@ -14,6 +15,8 @@ import {
   turn,
   type Stage,
 } from './stage.ts';
+
+const INTERRUPT = send({ type: 'interrupt' });
 
 type Write = (stage: Stage, victim: Exclude<Victim, 'hand'>) => Step[];
 
@@ -73,10 +76,10 @@ function inModelCall(stage: Stage, victim: Exclude<Victim, 'hand'>): Step[] {
   const closing = dice.chance(0.3) ? [call(stage, 'bash'), { say: 'It was: {{result}}' }] : [];
   const queued = dice.chance(0.3) ? [send(smallTalk(stage))] : [];
   return [
-    send(message(stage, [...opening, ...lines, ...closing])),
+    send(message(stage, [...opening, ...BEFORE, ...lines, ...closing])),
     reached,
     ...queued,
-    ...around(stage, victim, [release]),
+    ...around(stage, victim, [dice.chance(0.25) ? INTERRUPT : release]),
     REST,
   ];
 }
@@ -91,7 +94,7 @@ function inToolCall(stage: Stage, victim: Exclude<Victim, 'hand'>): Step[] {
     send(message(stage, [round([line, ...beside]), ...closing])),
     started,
     ...queued,
-    ...around(stage, victim, [open]),
+    ...around(stage, victim, [dice.chance(0.25) ? INTERRUPT : open]),
     REST,
   ];
 }
@@ -105,7 +108,7 @@ function whileItWaits(stage: Stage, victim: Exclude<Victim, 'hand'>): Step[] {
   );
   return [
     ...turn(stage, [round(calls), { say: 'I was told: {{results}}' }]),
-    ...around(stage, victim, [dice.chance(0.2) ? send({ type: 'interrupt' }) : answers]),
+    ...around(stage, victim, [dice.chance(0.2) ? INTERRUPT : answers]),
     REST,
   ];
 }
