@@ -53,7 +53,7 @@ async function startApi({ ports, temporalAddress }: CrashServer): Promise<Api> {
     DROVER_API_KEY: API_KEY,
     DATABASE_URL_FILE: file,
     DROVER_ENGINE: ENGINE,
-    ...(ENGINE === 'temporal' && { TEMPORAL_ADDRESS: temporalAddress }),
+    ...(temporalAddress !== undefined && { TEMPORAL_ADDRESS: temporalAddress }),
     DROVER_PROXY_URL: `http://127.0.0.1:${ports.proxy}`,
     DROVER_PROXY_SECRET_FILE: join(dataDir, 'run', 'secrets', 'proxy-token'),
   });
