@@ -7,12 +7,15 @@ const ONLY_TEMPORAL = 'test/*/temporal/**';
 const ONLY_LOG = 'test/*/log/**';
 
 /** Of `npm start` alone: with the embedded Temporal server, and servers of their own with other settings. */
-const ONLY_EMBEDDED = ['supervisor', 'temporal/supervisor', 'temporal/embedded', 'context'].map(
+const ONLY_EMBEDDED = ['supervisor', 'temporal/supervisor', 'temporal/embedded', 'context', 'postgres'].map(
   (name) => `test/server/${name}.test.ts`,
 );
 
 /** Of Temporal on Postgres alone. */
 const ONLY_POSTGRES = 'test/server/temporal/on-postgres.test.ts';
+
+/** Unit tests of what stands on records, for a second run on Postgres. */
+const OVER_RECORDS = ['agents', 'environments', 'http'].map((name) => `test/unit/${name}.test.ts`);
 
 const slow = { testTimeout: 120_000, hookTimeout: 180_000, pool: 'forks' as const };
 
@@ -44,6 +47,15 @@ export default defineConfig({
           testTimeout: 20_000,
           // Some start a Postgres of their own, to kill it.
           hookTimeout: 60_000,
+          ...order(1),
+        },
+      },
+      {
+        test: {
+          name: 'unit-postgres',
+          include: OVER_RECORDS,
+          testTimeout: 20_000,
+          globalSetup: ['test/set-ups/unit-postgres.ts'],
           ...order(1),
         },
       },

@@ -9,12 +9,11 @@ import { parseArgs } from 'node:util';
 import { script } from '../src/model/directives.ts';
 import { startProgram, type Program } from './baseline/process.ts';
 import { figures, round, type Figures } from './bench/measure.ts';
-import { modelLatencies } from './compare/latency.ts';
+import { createAsk } from './compare/latency.ts';
 import { startModel, type Model } from './compare/model.ts';
 import { handFolders } from './sandboxes.ts';
 
 const WARM_UP_TURNS = 20;
-const ASKED_DIRECTLY = 50;
 /** One turn in so many is also made with a tool call. */
 const TOOL_SHARE = 5;
 const STARTED_WITHIN_MS = 30_000;
@@ -43,14 +42,18 @@ async function measure(program: Program, { url }: Model): Promise<void> {
   for (let turn = 0; turn < WARM_UP_TURNS; turn += 1) await program.turn(other, `warm up ${turn}`);
 
   const session = await program.create();
+  const ask = await createAsk(url, Math.round(turns / 2));
   const plain: number[] = [];
   const first: number[] = [];
+  const alone: number[] = [];
   for (let turn = 0; turn < turns; turn += 1) {
     const { idleMs, firstTextMs } = await program.turn(session, `hello ${turn}`);
     plain.push(idleMs);
     first.push(firstTextMs);
+    // In turn, so that what else happens on the machine hits both alike.
+    alone.push(await ask());
   }
-  const direct = figures(await modelLatencies(url, Math.ceil(turns / 2), ASKED_DIRECTLY));
+  const direct = figures(alone);
   print(`${turns} plain turns of one session`);
   show('turn, call to end', figures(plain));
   show('call to first text', figures(first));

@@ -29,28 +29,37 @@ const RESULTS = 'bench-results';
 const DOCS = 'docs';
 const SEED = '42';
 
-const { values: options } = parseArgs({
-  options: {
-    quick: { type: 'boolean', default: false },
-    force: { type: 'boolean', default: false },
-    only: { type: 'string' },
-    candidates: { type: 'string' },
-    render: { type: 'string' },
-    resume: { type: 'string' },
-    seed: { type: 'string', default: SEED },
-    to: { type: 'string' },
-  },
-});
+const EXIT = { failed: 1, loaded: 3 };
 
 try {
-  if (options.render === undefined) await compare();
+  const options = readOptions();
+  if (options.render === undefined) await compare(options);
   else await render(JSON.parse(await readFile(options.render, 'utf8')) as Comparison, options.to ?? DOCS);
 } catch (error) {
   process.stderr.write(`compare: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = error instanceof LoadedMachineError ? 3 : 1;
+  process.exitCode = error instanceof LoadedMachineError ? EXIT.loaded : EXIT.failed;
 }
 
-async function compare(): Promise<void> {
+type Options = ReturnType<typeof readOptions>;
+
+function readOptions() {
+  const { values } = parseArgs({
+    options: {
+      quick: { type: 'boolean', default: false },
+      force: { type: 'boolean', default: false },
+      only: { type: 'string' },
+      candidates: { type: 'string' },
+      render: { type: 'string' },
+      resume: { type: 'string' },
+      seed: { type: 'string', default: SEED },
+      to: { type: 'string' },
+    },
+  });
+  if (!/^\d+$/.test(values.seed)) throw new Error(`--seed: expected a whole number, got "${values.seed}"`);
+  return values;
+}
+
+async function compare(options: Options): Promise<void> {
   if (process.platform !== 'linux') throw new Error('it reads /proc, which only Linux has');
   const resumed =
     options.resume === undefined ? undefined : (JSON.parse(await readFile(options.resume, 'utf8')) as Raw);
@@ -61,7 +70,9 @@ async function compare(): Promise<void> {
     METRICS.map(({ name }) => name),
   );
   const candidates = chosen('candidates', options.candidates, CANDIDATE_NAMES);
-  const about = resumed?.about ?? (await describe(quick));
+  const about: About = resumed
+    ? { ...resumed.about, forced: resumed.about.forced || options.force }
+    : await describe(options);
   const name = `compare-${about.date.replaceAll(':', '-')}`;
   await mkdir(RESULTS, { recursive: true });
   const rawFile = join(RESULTS, `${name}.json`);
@@ -109,7 +120,8 @@ async function compare(): Promise<void> {
   log(`each sample is in ${rawFile}`);
 }
 
-async function describe(quick: boolean): Promise<About> {
+async function describe(options: Options): Promise<About> {
+  const { quick } = options;
   const words = [
     quick && '--quick',
     options.only !== undefined && `--only ${options.only}`,

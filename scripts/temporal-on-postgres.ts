@@ -17,7 +17,7 @@ import { installProgram, usableProgram } from '../src/temporal-server/install.ts
 import { choosePorts } from '../src/supervisor/ports.ts';
 import { runTool } from '../src/temporal-server/run-tool.ts';
 import { DYNAMIC_CONFIG, untilServing, type DynamicConfig } from '../src/temporal-server/server.ts';
-import { findPostgres, type PostgresServer } from './postgres.ts';
+import { findPostgres, startPostgres, type PostgresServer } from './postgres.ts';
 
 /** The programs of a Temporal server. */
 export interface TemporalPrograms {
@@ -309,4 +309,30 @@ async function run(program: string, folder: string, address: string): Promise<Te
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+if (import.meta.main) process.exitCode = await runWith(process.argv.slice(2));
+
+/** Runs a command that is told of a fresh server, by TEMPORAL_ADDRESS; without one, shows the address and waits. */
+async function runWith([program, ...args]: readonly string[]): Promise<number> {
+  const stopped = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopped.abort());
+  await using held = new AsyncDisposableStack();
+  const postgres = await startPostgres();
+  held.defer(() => postgres.stop());
+  const log = (line: string): void => void process.stderr.write(`${line}\n`);
+  const { address, stop, logFile } = await startTemporalOnPostgres(postgres, { log });
+  held.defer(() => stop());
+  log(`TEMPORAL_ADDRESS=${address} (Postgres at port ${postgres.port}, errors in ${logFile})`);
+  if (program === undefined) {
+    await once(stopped.signal, 'abort');
+    return 0;
+  }
+  const child = spawn(program, args, {
+    env: { ...process.env, TEMPORAL_ADDRESS: address },
+    stdio: 'inherit',
+  });
+  stopped.signal.addEventListener('abort', () => child.kill('SIGTERM'));
+  const [code] = (await once(child, 'exit')) as [number | null];
+  return code ?? 1;
 }

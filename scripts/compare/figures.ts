@@ -1,6 +1,7 @@
 /** The charts of a comparison. Pure. */
 import { barChart, lineChart, type Bar, type BarChart, type Line, type Note } from './chart.ts';
 import { CANDIDATES, type CandidateName } from './candidates.ts';
+import { lateTurn } from './metrics/turn.ts';
 import type { Comparison, Found } from './report.ts';
 import { total } from './statistics.ts';
 
@@ -14,7 +15,7 @@ const COLORS: Readonly<Record<CandidateName, string>> = {
 /** Processes have the same colour in every chart; told apart by the colour-blind, too. */
 const PROCESS_COLORS: Readonly<Record<string, string>> = {
   program: '#7d8590',
-  supervisor: '#7d8590',
+  supervisor: '#8250df',
   api: '#e69f00',
   worker: '#009e73',
   proxy: '#f0e442',
@@ -54,7 +55,7 @@ export const CHARTS: readonly Chart[] = [
           {
             metric: 'turn',
             key: 'late',
-            label: `at turn ${comparison.about.sizes.turn.longTurns - 20}`,
+            label: `at turn ${lateTurn(comparison.about.sizes.turn)}`,
           },
         ],
       }),

@@ -20,13 +20,13 @@ export const OPERATOR_ROWS: readonly OperatorRow[] = [
     what: 'Looking into a session',
     none: 'a debugger',
     temporal: 'the API; Temporal’s UI and CLI: every step, its input, result, attempts and times',
-    log: 'the API; SQL: the log is rows, one a durable write, and one head row a session',
+    log: 'the API; SQL: `log_carriers` has a row for each durable write, `log_heads` one for each session',
   },
   {
     what: 'What is running now',
     none: '–',
     temporal: 'pending activities of each workflow, with attempt, last heartbeat and last failure',
-    log: 'head rows: who holds the lease of a session, its epoch, whether anything is due',
+    log: '`log_heads`: who holds the lease of a session, its epoch, whether anything is due; `harnesses`: who was last heard of when',
   },
   {
     what: 'Finding sessions',
@@ -38,8 +38,8 @@ export const OPERATOR_ROWS: readonly OperatorRow[] = [
   {
     what: 'Taking a session away from a process that hangs',
     none: 'kill it, and lose the session',
-    temporal: 'heartbeat timeouts do it; a person can also kill the worker',
-    log: 'silence does it; a person can also kill the worker; what the old one still writes is refused by its epoch',
+    temporal: 'heartbeat timeouts of 5 s do it; a person can also kill the worker',
+    log: 'silence of 1.5 s does it; a person can also kill the worker; what the old one still writes is refused by its epoch',
   },
   {
     what: 'Changing the code under sessions that are open',

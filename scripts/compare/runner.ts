@@ -31,7 +31,7 @@ export interface Runner {
   /** Runs all metrics of one start, or of as many starts as its failures make necessary. */
   run(run: Run): Promise<void>;
   examine(candidates: readonly CandidateName[], metrics: readonly string[]): Promise<void>;
-  /** Stops what runs at the moment. */
+  /** Stops what runs at the moment; the run that it was in rejects. */
   abort(): Promise<void>;
 }
 
@@ -42,21 +42,23 @@ const STOP_WITHIN_MS = 60_000;
 /** Makes the runner. */
 export function createRunner(options: RunnerOptions): Runner {
   const { sizes, model, seed, force, log, onLine, onSample } = options;
-  let running: Subject | undefined;
+  const aborted = new AbortController();
+  let running: Promise<Subject> | undefined;
 
   const stop = async (): Promise<void> => {
-    const subject = running;
+    // One that is still being started can be stopped when it has been; one that could not be is gone already.
+    const subject = await running?.catch(() => undefined);
     running = undefined;
     if (subject) await within('stopping', STOP_WITHIN_MS, subject.stop());
   };
   const start = async ({ candidate, env }: Run): Promise<Subject> => {
-    const subject = await startSubject(CANDIDATES[candidate], { modelUrl: model.url, env, onLine });
-    running = subject;
+    running = startSubject(CANDIDATES[candidate], { modelUrl: model.url, env, onLine });
+    const subject = await running;
     await runTurns(subject, sizes.warmUpTurns);
     return subject;
   };
   const measure = async (run: Run, metric: Metric): Promise<Values> => {
-    const subject = running ?? (await start(run));
+    const subject = (await running) ?? (await start(run));
     const context: Context = { sizes, model, seed, log: (line) => log(`    ${line}`) };
     return await within(metric.name, METRIC_WITHIN_MS, metric.run(subject, context));
   };
@@ -72,6 +74,8 @@ export function createRunner(options: RunnerOptions): Runner {
             (values) => ({ values }),
             (error: unknown) => ({ failed: inOneLine(error) }),
           );
+          // What is stopped in the middle has not failed.
+          aborted.signal.throwIfAborted();
           const seconds = (performance.now() - from) / 1000;
           log(
             `  ${run.candidate} ${metric.name}: ${'failed' in outcome ? outcome.failed : `${Math.round(seconds)} s`}`,
@@ -104,7 +108,10 @@ export function createRunner(options: RunnerOptions): Runner {
           await onSample({ metric: metric.name, candidate, round: 0, at, seconds: 0, ...outcome });
         }
     },
-    abort: stop,
+    async abort() {
+      aborted.abort(new Error('stopped'));
+      await stop();
+    },
   };
 }
 

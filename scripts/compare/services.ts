@@ -1,5 +1,6 @@
 /** Servers that a candidate needs beside its own processes: started for it alone, durable as they come. */
 import { startPostgres, type PostgresServer } from '../postgres.ts';
+import { startTemporalOnPostgres } from '../temporal-on-postgres.ts';
 
 /** What there is. */
 export type ServiceName = 'postgres' | 'temporal';
@@ -14,15 +15,6 @@ export interface Service {
   kill(): Promise<void>;
   /** Starts it again after `kill`; resolves when it serves. */
   restart(): Promise<void>;
-}
-
-/** A Temporal server on Postgres, as `scripts/temporal-on-postgres.ts` gives it. */
-interface TemporalOnPostgres {
-  readonly address: string;
-  readonly pid: number;
-  kill(): Promise<void>;
-  restart(): Promise<void>;
-  stop(): Promise<void>;
 }
 
 /** Starts them in order; `held` stops them in reverse. */
@@ -47,7 +39,7 @@ export async function startServices(
       });
     } else {
       if (postgres === undefined) throw new Error('a Temporal server needs Postgres before it');
-      const server = await startTemporal(postgres);
+      const server = await startTemporalOnPostgres(postgres);
       held.defer(async () => await server.stop());
       services.push({
         name,
@@ -64,12 +56,4 @@ export async function startServices(
 /** The URL of the service's database; undefined where there is none. */
 export function databaseUrl(services: readonly Service[]): string | undefined {
   return services.find(({ name }) => name === 'postgres')?.env['DATABASE_URL'];
-}
-
-async function startTemporal(postgres: PostgresServer): Promise<TemporalOnPostgres> {
-  const path = '../temporal-on-postgres.ts';
-  const { startTemporalOnPostgres } = (await import(path)) as {
-    startTemporalOnPostgres(postgres: PostgresServer): Promise<TemporalOnPostgres>;
-  };
-  return await startTemporalOnPostgres(postgres);
 }

@@ -9,8 +9,6 @@ export interface Sizes {
     /** Turns of the long session; the last ones are the late ones. */
     readonly longTurns: number;
     readonly lateTurns: number;
-    /** Requests to the model alone. */
-    readonly direct: number;
   };
   readonly throughput: {
     readonly concurrency: readonly number[];
@@ -31,9 +29,10 @@ export interface Sizes {
   readonly outage: { readonly downMs: number };
   readonly chaos: {
     readonly kills: number;
-    /** Of the in-process program, which loses everything each time. */
-    readonly programKills: number;
     readonly meanGapMs: number;
+    /** Of the in-process program, which loses everything each time, and needs new sandboxes. */
+    readonly programKills: number;
+    readonly programGapMs: number;
     readonly sessions: number;
     readonly settleMs: number;
   };
@@ -42,16 +41,17 @@ export interface Sizes {
 /** About an hour. */
 export const FULL: Sizes = {
   warmUpTurns: 20,
-  turn: { shortSessions: 12, longTurns: 520, lateTurns: 40, direct: 60 },
-  throughput: { concurrency: [1, 16, 128, 1000], boundMs: 8000, singleTurnFrom: 1000 },
+  turn: { shortSessions: 12, longTurns: 520, lateTurns: 40 },
+  throughput: { concurrency: [1, 16, 128, 1000], boundMs: 6000, singleTurnFrom: 1000 },
   watchers: { watchers: 10, turns: 50 },
-  idle: { sessions: 10_000, makeWithinMs: 120_000, quietMs: 60_000, wakes: 30 },
+  idle: { sessions: 10_000, makeWithinMs: 100_000, quietMs: 60_000, wakes: 30 },
   recovery: { kills: 5, sessions: 4 },
   outage: { downMs: 10_000 },
   chaos: {
     kills: 200,
-    programKills: 40,
-    meanGapMs: 1200,
+    meanGapMs: 1500,
+    programKills: 20,
+    programGapMs: 6000,
     sessions: 12,
     settleMs: 90_000,
   },
@@ -60,16 +60,17 @@ export const FULL: Sizes = {
 /** Some minutes: to see that everything works, not to believe the figures. */
 export const QUICK: Sizes = {
   warmUpTurns: 10,
-  turn: { shortSessions: 4, longTurns: 120, lateTurns: 20, direct: 20 },
+  turn: { shortSessions: 4, longTurns: 110, lateTurns: 10 },
   throughput: { concurrency: [1, 16, 128], boundMs: 2000, singleTurnFrom: 128 },
   watchers: { watchers: 10, turns: 15 },
-  idle: { sessions: 500, makeWithinMs: 20_000, quietMs: 10_000, wakes: 10 },
+  idle: { sessions: 500, makeWithinMs: 20_000, quietMs: 5000, wakes: 10 },
   recovery: { kills: 1, sessions: 4 },
-  outage: { downMs: 5000 },
+  outage: { downMs: 4000 },
   chaos: {
     kills: 20,
-    programKills: 5,
     meanGapMs: 1000,
+    programKills: 3,
+    programGapMs: 4000,
     sessions: 6,
     settleMs: 60_000,
   },

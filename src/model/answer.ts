@@ -14,10 +14,11 @@ export type AnswerBlock = Pace &
     | { readonly type: 'thinking'; readonly text: string; readonly signature: string }
     | { readonly type: 'tool_use'; readonly id: string; readonly name: string; readonly json: string }
   );
-/** A pause between two blocks. */
+/** A pause between two blocks; with `hold`, until that is released. */
 interface Pause {
   readonly type: 'pause';
   readonly delayMs: number;
+  readonly hold?: string;
 }
 
 /** Everything the model says in one response. */
@@ -75,7 +76,7 @@ function defaultStop(blocks: readonly AnswerBlock[]): Answer['stop'] {
 function withOpeningThought({ thinking, messages }: MessagesRequest, { step }: NextStep): Step['parts'] {
   const opensTurn = messages.at(-1)?.content.every(({ type }) => type !== 'tool_result') === true;
   const needed = thinking?.type === 'enabled' && opensTurn && step.parts.some(({ kind }) => kind === 'calls');
-  const first = step.parts.find(({ kind }) => kind !== 'delay');
+  const first = step.parts.find(({ kind }) => kind !== 'delay' && kind !== 'hold');
   if (!needed || first?.kind === 'think') return step.parts;
   return [{ kind: 'think', text: 'The script calls a tool.' }, ...step.parts];
 }
@@ -92,6 +93,8 @@ function draft(
     switch (part.kind) {
       case 'delay':
         return [{ type: 'pause', delayMs: part.delayMs }];
+      case 'hold':
+        return [{ type: 'pause', delayMs: 0, hold: part.hold }];
       case 'say':
         return [{ type: 'text', text: part.text, ...paceOf(part) }];
       case 'think': {

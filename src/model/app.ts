@@ -3,7 +3,8 @@
  * requests as the real API would (`shape.ts`, `rules.ts`). With it Drover runs without an API key, and a test can
  * make the model do anything and prove that every prompt is legal.
  *
- * For tests, `GET /x/requests?contains=…` lists what was received and `DELETE /x/requests` forgets it.
+ * For tests, `GET /x/requests?contains=…` lists what was received, `DELETE /x/requests` forgets it, and
+ * `POST /x/release?hold=…` lets answers go on that wait at this hold.
  */
 import type { HttpBindings } from '@hono/node-server';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
@@ -21,6 +22,7 @@ import type { FailLine } from './directives.ts';
 import { illegal } from './error.ts';
 import { toEvents, toMessage, type TimedEvent } from './events.ts';
 import { breakOff, createFailureCounter, frameFailure, httpFailure, type FailureCounter } from './failure.ts';
+import { createHolds, type Holds } from './holds.ts';
 import { readRecording } from './recording.ts';
 import { createRequestLog, type ReceivedRequest, type RequestLog } from './request-log.ts';
 import { checkAnswerable, checkPrompt } from './rules.ts';
@@ -44,6 +46,8 @@ export interface ModelOptions {
   readonly log?: Logger;
   /** A log of requests to share with the caller. */
   readonly requests?: RequestLog;
+  /** Holds to share with the caller. */
+  readonly holds?: Holds;
 }
 
 type Variables = { requestId: string; received?: ReceivedRequest };
@@ -52,6 +56,7 @@ type ModelEnv = { Bindings: Partial<HttpBindings>; Variables: Variables };
 interface Parts {
   readonly cache: PromptCache;
   readonly failures: FailureCounter;
+  readonly holds: Holds;
   readonly recordingsDir: string | undefined;
 }
 
@@ -61,6 +66,7 @@ export function createModelApp(options: ModelOptions = {}): Hono<ModelEnv> {
   const parts: Parts = {
     cache: createPromptCache({ minTokens: options.minCacheTokens ?? 0, now: options.now ?? Date.now }),
     failures: createFailureCounter(),
+    holds: options.holds ?? createHolds(),
     recordingsDir: options.recordingsDir,
   };
   const app = new Hono<ModelEnv>();
@@ -91,6 +97,10 @@ export function createModelApp(options: ModelOptions = {}): Hono<ModelEnv> {
   app.get('/x/requests', (c) => c.json({ data: requests.list(c.req.query('contains')) }));
   app.delete('/x/requests', (c) => {
     requests.clear();
+    return c.body(null, 204);
+  });
+  app.post('/x/release', (c) => {
+    parts.holds.release(c.req.query('hold') ?? '');
     return c.body(null, 204);
   });
   return app;
@@ -125,7 +135,10 @@ async function answer(c: Context<ModelEnv>, parts: Parts, body: unknown): Promis
   if (failure?.fail === 'drop') return drop(c);
   if (typeof failure?.fail === 'number') throw httpFailure(failure);
   const events = await findEvents(request, next, parts, isBeta(c));
-  return request.stream === true ? stream(c, events, failure) : respond(c, events, failure);
+  const { holds } = parts;
+  return request.stream === true
+    ? stream(c, events, { failure, holds })
+    : respond(c, events, { failure, holds });
 }
 
 /** Refuses what is longer than the script's window, in the real API's words. */
@@ -142,23 +155,30 @@ async function findEvents(request: MessagesRequest, next: NextStep, parts: Parts
   return toEvents(buildAnswer(request, next), parts.cache.use(promptUnits(request)), beta);
 }
 
-type MidStream = Exclude<FailLine, { fail: number | 'drop' }>;
+interface Delivery {
+  /** What goes wrong in the middle of the stream. */
+  readonly failure: Exclude<FailLine, { fail: number | 'drop' }> | undefined;
+  readonly holds: Holds;
+}
 
-function stream(
-  c: Context<ModelEnv>,
-  events: readonly TimedEvent[],
-  failure: MidStream | undefined,
-): Response {
+function stream(c: Context<ModelEnv>, events: readonly TimedEvent[], { failure, holds }: Delivery): Response {
   const sent = failure === undefined ? events : breakOff(events, failure, c.get('requestId'));
   c.header('content-type', 'text/event-stream; charset=utf-8');
   c.header('cache-control', 'no-cache');
-  return c.body(toBody(sent, { isCut: failure?.fail === 'cut', cut: cutOf(c) }));
+  return c.body(toBody(sent, { isCut: failure?.fail === 'cut', cut: cutOf(c), holds }));
 }
 
 /** Without streaming there is no middle to fail in: a cut drops the connection, an error frame becomes a status. */
-async function respond(c: Context<ModelEnv>, events: readonly TimedEvent[], failure: MidStream | undefined) {
+async function respond(
+  c: Context<ModelEnv>,
+  events: readonly TimedEvent[],
+  { failure, holds }: Delivery,
+): Promise<Response> {
   const { signal } = c.req.raw;
-  for (const { delayMs } of events) await pause(delayMs, signal);
+  for (const { delayMs, holds: names = [] } of events) {
+    for (const name of names) await holds.wait(name, signal);
+    await pause(delayMs, signal);
+  }
   if (failure?.fail === 'cut') return drop(c);
   if (failure?.fail === 'error') {
     throw frameFailure(failure);

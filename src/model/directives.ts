@@ -16,6 +16,7 @@
  * | `{"call": "bash", "input": {…}}` | one tool call; ends the step |
  * | `{"calls": [{"call": "bash", "input": {…}}, …]}` | parallel tool calls; ends the step |
  * | `{"delayMs": 500}` | a pause at this place of the stream |
+ * | `{"hold": "here"}` | waits at this place of the stream until the hold of this name is released |
  * | `{"stop": "end_turn"}` | ends the step with this stop reason; `category`, `explanation` for `refusal` |
  * | `{"fail": 529}` | an HTTP error instead of an answer; `type`, `message`, `retryAfter` (seconds), `shouldRetry` |
  * | `{"fail": "error", "type": "overloaded_error"}` | an error frame in the middle of the stream |
@@ -71,6 +72,7 @@ const calls = z.strictObject({
   ...pace,
 });
 const delay = z.strictObject({ delayMs: wait });
+const hold = z.strictObject({ hold: z.string().min(1) });
 const stop = z.strictObject({
   stop: reason,
   category: z.enum(['cyber', 'bio', 'frontier_llm', 'reasoning_extraction', 'general_harms']).optional(),
@@ -131,7 +133,8 @@ export type FailLine =
 export type Part =
   | ({ readonly kind: 'say' | 'think'; readonly text: string } & Pace)
   | ({ readonly kind: 'calls'; readonly calls: readonly CallLine[] } & Pace)
-  | { readonly kind: 'delay'; readonly delayMs: number };
+  | { readonly kind: 'delay'; readonly delayMs: number }
+  | { readonly kind: 'hold'; readonly hold: string };
 /** What one answer of the model consists of. */
 export interface Step {
   readonly parts: readonly Part[];
@@ -141,7 +144,7 @@ export interface Step {
 }
 
 /** Every line is known by one of these, so that a mistake is reported against what its author meant. */
-const WORDS = ['say', 'think', 'calls', 'call', 'delayMs', 'replay', 'stop'] as const;
+const WORDS = ['say', 'think', 'calls', 'call', 'delayMs', 'hold', 'replay', 'stop'] as const;
 const FENCE = /^```drover[ \t]*\n(?<script>[\s\S]*?)(?:^```[ \t]*$|(?<open>$(?![\s\S])))/gm;
 
 /** Whether a text holds directives. */
@@ -254,6 +257,9 @@ function addLine(step: Draft, text: string, at: number): boolean {
       addCalls(step, line.calls, line);
       return true;
     }
+    case 'hold':
+      step.parts.push({ kind: 'hold', hold: check(hold, value, at).hold });
+      return false;
     case 'replay':
       step.replay = check(replay, value, at).replay;
       return true;

@@ -16,10 +16,11 @@ const BETA_USAGE = { iterations: null, fallback_credit: null };
 
 /** Whatever can stand in the stream. */
 type StreamEvent = RawMessageStreamEvent | { readonly type: 'ping' } | ErrorBody;
-/** An event, and how long to wait before it. */
+/** An event, how long to wait before it, and which holds must have been released. */
 export interface TimedEvent {
   readonly event: StreamEvent;
   readonly delayMs: number;
+  readonly holds?: readonly string[];
 }
 
 /** Lays an answer out as events. `beta` adds the fields that only the beta route has. */
@@ -27,14 +28,17 @@ export function toEvents(answer: Answer, cache: CacheUsage, beta: boolean): Time
   const events: TimedEvent[] = [soon(messageStart(answer, cache, beta)), soon({ type: 'ping' })];
   let index = 0;
   let pauseMs = 0;
+  let holds: string[] = [];
   for (const item of answer.items) {
     if (item.type === 'pause') {
       pauseMs += item.delayMs;
+      if (item.hold !== undefined) holds.push(item.hold);
       continue;
     }
     const [first, ...rest] = blockEvents(item, index);
-    if (first !== undefined) events.push({ ...first, delayMs: first.delayMs + pauseMs }, ...rest);
+    if (first !== undefined) events.push({ ...first, delayMs: first.delayMs + pauseMs, holds }, ...rest);
     pauseMs = 0;
+    holds = [];
     index += 1;
   }
   const delta: RawMessageStreamEvent = {
@@ -47,7 +51,7 @@ export function toEvents(answer: Answer, cache: CacheUsage, beta: boolean): Time
     },
     usage: deltaUsage(answer, cache),
   };
-  events.push({ event: beta ? withContextManagement(delta) : delta, delayMs: pauseMs });
+  events.push({ event: beta ? withContextManagement(delta) : delta, delayMs: pauseMs, holds });
   return [...events, soon({ type: 'message_stop' })];
 }
 

@@ -173,7 +173,7 @@ function fill(step: Step, messages: readonly Message[]): Step {
   const inText = (text: string) =>
     text.replaceAll(/\{\{(?<name>\w+)\}\}/g, (whole, name: string) => values[name] ?? whole);
   const parts = step.parts.map((part): Part => {
-    if (part.kind === 'delay') return part;
+    if (part.kind === 'delay' || part.kind === 'hold') return part;
     if (part.kind !== 'calls') return { ...part, text: inText(part.text).trim() || '(nothing)' };
     return { ...part, calls: part.calls.map((call) => ({ ...call, input: fillRecord(call.input, inText) })) };
   });

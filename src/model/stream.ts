@@ -1,6 +1,7 @@
 /** Writes events to the wire in their own time. */
 import { setTimeout } from 'node:timers/promises';
 import type { TimedEvent } from './events.ts';
+import type { Holds } from './holds.ts';
 
 // The real API fills silence with pings; a harness that watches for a dead connection counts on them.
 const PING_EVERY_MS = 5_000;
@@ -13,16 +14,18 @@ export interface StreamOptions {
   /** Break off at the end instead of finishing. */
   readonly isCut: boolean;
   readonly cut: Cut;
+  /** Without them, nothing is held. */
+  readonly holds?: Holds;
   /** How long silence may last. */
   readonly pingEveryMs?: number;
 }
 
 /** A server-sent-events body. Cancelling it stops every pause at once. */
 export function toBody(events: readonly TimedEvent[], options: StreamOptions): ReadableStream<Uint8Array> {
-  const { isCut, cut, pingEveryMs = PING_EVERY_MS } = options;
+  const { isCut, cut, holds, pingEveryMs = PING_EVERY_MS } = options;
   const gone = new AbortController();
   const encoder = new TextEncoder();
-  const frames = writeFrames(events, gone.signal, pingEveryMs);
+  const frames = writeFrames(events, { holds, signal: gone.signal, pingEveryMs });
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
@@ -47,12 +50,16 @@ export async function pause(delayMs: number, signal: AbortSignal): Promise<void>
   if (delayMs > 0 && !signal.aborted) await setTimeout(delayMs, undefined, { signal }).catch(() => undefined);
 }
 
-async function* writeFrames(
-  events: readonly TimedEvent[],
-  signal: AbortSignal,
-  pingEveryMs: number,
-): AsyncGenerator<string, void> {
-  for (const { event, delayMs } of events) {
+interface Pacing {
+  readonly holds: Holds | undefined;
+  readonly signal: AbortSignal;
+  readonly pingEveryMs: number;
+}
+
+async function* writeFrames(events: readonly TimedEvent[], pacing: Pacing): AsyncGenerator<string, void> {
+  const { signal, pingEveryMs } = pacing;
+  for (const { event, delayMs, holds = [] } of events) {
+    for (const name of holds) yield* pingUntilReleased(name, pacing);
     let left = delayMs;
     while (left > pingEveryMs && !signal.aborted) {
       await pause(pingEveryMs, signal);
@@ -62,6 +69,18 @@ async function* writeFrames(
     await pause(left, signal);
     if (signal.aborted) return;
     yield frame(event);
+  }
+}
+
+async function* pingUntilReleased(
+  name: string,
+  { holds, signal, pingEveryMs }: Pacing,
+): AsyncGenerator<string, void> {
+  const over = new AbortController();
+  const released = Promise.resolve(holds?.wait(name, signal)).then(() => over.abort());
+  while (!over.signal.aborted) {
+    await Promise.race([released, pause(pingEveryMs, over.signal)]);
+    if (!over.signal.aborted) yield frame({ type: 'ping' });
   }
 }
 

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DEFAULT_WORKSPACE_ID, type Records, type SessionRow } from '../../src/records.ts';
 import { openRecords } from '../../src/records/open.ts';
 import { sweep } from '../../src/sweeper.ts';
+import type { Entry } from '../../src/log.ts';
 import type { SessionSeed } from '../../src/session.ts';
 import {
   bash,
@@ -23,15 +24,16 @@ import {
   type Watch,
 } from '../support/crash-client.ts';
 import { commandStarted } from '../support/crash-hand.ts';
-import { withSessions } from '../support/crash-log.ts';
 import {
   cleanUp,
+  hang,
   makeDataDir,
   startCrashServer,
   type CrashServer,
   type Killed,
 } from '../support/crash-server.ts';
 import { eventually } from '../support/process.ts';
+import { withSessions } from '../support/sessions.ts';
 
 const LONG_AGO = '2026-01-01T00:00:00.000000Z';
 
@@ -93,12 +95,64 @@ describe('an API that is killed', () => {
       expect(listed.slice(0, streamed.length)).toEqual(streamed);
       if (what === 'a tool call') expect(toolResults(listed)).toEqual([{ text: 'slept', isError: false }]);
 
-      const more = await turn(server, session, second, script({ say: 'more' }));
-      expect(more.some(({ type }) => type === 'event_delta')).toBe(true);
+      // The worker needs a moment until it has found the API again.
+      await eventually('previews', async () => {
+        const more = await turn(server, session, second, script({ say: 'more' }));
+        return more.some(({ type }) => type === 'event_delta');
+      });
       await checkList(server, session);
       second.close();
     });
   }
+});
+
+describe('an API and a worker', () => {
+  it('of which the API dies with a message that nobody works on yet: it is there once, and is answered', async () => {
+    const session = await makeSession(server);
+    const isMessage = ({ event }: Entry): boolean => event.type === 'user.message';
+    const killed = await hang(server, 'worker', async () => {
+      const sending = say(server, session, script({ say: 'hello' }));
+      await withSessions(server, (sessions) =>
+        eventually('the message in the log', async () => (await sessions.getEvents(session)).some(isMessage)),
+      );
+      const killed = await server.kill('api');
+      await Promise.allSettled([sending]);
+      return killed;
+    });
+    await healthyAgain(killed);
+    await eventually('the answer', async () => (await listAll(server.api, session)).some(isIdle), 30_000);
+    const types = (await checkList(server, session)).map(({ type }) => type);
+    expect(types.filter((type) => type === 'user.message' || type === 'agent.message')).toEqual([
+      'user.message',
+      'agent.message',
+    ]);
+  });
+
+  it('that are killed together, in a model call and in a tool call: both turns go on', async () => {
+    const [thinking, tooling] = [await makeSession(server), await makeSession(server)];
+    const watched = await watch(server, thinking);
+    const text = 'a b c d e f g h i j k l m n o p';
+    await say(server, tooling, script(bash('echo x >> f; sleep 3; wc -l < f'), { say: 'ok' }));
+    await commandStarted(dataDir, tooling, 'f');
+    await say(server, thinking, script({ say: text, chunkChars: 2, chunkDelayMs: 200 }));
+    await watched.until('a preview', ({ type }) => type === 'event_delta');
+    const [killed, worker] = await Promise.all([server.kill('api'), server.kill('worker')]);
+    await healthyAgain(killed);
+    for (const id of [thinking, tooling])
+      await eventually(
+        'the end of the turn',
+        async () => (await listAll(server.api, id)).some(isIdle),
+        40_000,
+      );
+    measured('API and worker killed together, to the end of both turns', Date.now() - killed.atMs);
+    const said = (await checkList(server, thinking)).flatMap((event) =>
+      event.type === 'agent.message' ? [event.content] : [],
+    );
+    expect(said).toEqual([[{ type: 'text', text }]]);
+    expect(toolResults(await checkList(server, tooling))).toEqual([{ text: '1', isError: false }]);
+    await server.back(worker);
+    watched.close();
+  });
 });
 
 describe('sessions that an API left half made', () => {

@@ -15,7 +15,7 @@ import {
   type Watch,
 } from '../support/crash-client.ts';
 import { commandStarted } from '../support/crash-hand.ts';
-import { cleanUp, makeDataDir, startCrashServer, type CrashServer } from '../support/crash-server.ts';
+import { cleanUp, hang, makeDataDir, startCrashServer, type CrashServer } from '../support/crash-server.ts';
 import { isAlive } from '../support/process.ts';
 
 const SESSIONS = 8;
@@ -93,18 +93,14 @@ describe('two workers', () => {
         script(bash('echo x >> f; sleep 8; wc -l < f'), { say: 'it said {{result}}' }),
       );
       await commandStarted(dataDir, session, 'f');
-      const pid = await server.pid(role);
-      process.kill(pid, 'SIGSTOP');
-      const hungMs = Date.now();
-      try {
+      await hang(server, role, async () => {
+        const hungMs = Date.now();
         const end = await watched.until('the end of the turn', isIdle);
         measured(
           `one of two workers hangs in a tool call of 8 s (${role}), to the end of the turn`,
           end.atMs - hungMs,
         );
-      } finally {
-        process.kill(pid, 'SIGCONT');
-      }
+      });
       const after = await turn(server, session, watched, script({ say: 'again' }));
       expect(toolResults(after)).toEqual([]);
       const listed = await checkSession(server, session, watched);

@@ -2,7 +2,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { INTERRUPTED } from '../../src/loop.ts';
 import { bash, listAll, script, toolResults } from '../support/crash-client.ts';
-import { replayed } from '../support/crash-log.ts';
 import { cleanUp, makeDataDir, startCrashServer, type CrashServer } from '../support/crash-server.ts';
 import {
   answerOnce,
@@ -13,6 +12,7 @@ import {
   type Sight,
   type Waiting,
 } from '../support/crash-waiting.ts';
+import { withProbe } from '../support/probe.ts';
 import { isAlive } from '../support/process.ts';
 import { message, resultOf, type Params } from '../support/turns.ts';
 
@@ -114,7 +114,9 @@ describe('the worker is killed while a session waits', () => {
   beforeAll(async () => {
     all = await bringAll(KILLED);
     await server.back(await server.kill('worker'));
-    for (const { id } of all.values()) await replayed(server, id);
+    await withProbe(server, async (probe) => {
+      for (const { id } of all.values()) await probe.looked(id);
+    });
     for (const [name, waiting] of all) after.set(name, await look(server, waiting));
   });
 

@@ -1,5 +1,6 @@
 /** The worker dies or hangs; nobody notices but the clock. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Entry } from '../../src/log.ts';
 import {
   bash,
   checkSession,
@@ -16,13 +17,25 @@ import {
   turn,
   watch,
 } from '../support/crash-client.ts';
+import { handFolders } from '../../scripts/sandboxes.ts';
 import { commandStarted } from '../support/crash-hand.ts';
-import { cleanUp, makeDataDir, startCrashServer, type CrashServer } from '../support/crash-server.ts';
+import {
+  cleanUp,
+  hang,
+  makeDataDir,
+  RECOVERED_WITHIN_MS,
+  SILENT_MS,
+  startCrashServer,
+  type CrashServer,
+} from '../support/crash-server.ts';
 import { eventually, isAlive } from '../support/process.ts';
+import { withSessions } from '../support/sessions.ts';
 
-/** Longer than an attempt may be silent. */
-const PAST_HEARTBEAT_MS = 6500;
-const RECOVERED_WITHIN_MS = 10_000;
+/** Of the model, between two tries; long enough for another worker to be there before it ends. */
+const PAUSE_S = 10;
+const KILLED_AFTER_S = 5;
+/** The moment that is to be hit is short. */
+const MOST_TRIES = 5;
 const SLOW_TEXT = Array.from({ length: 40 }, (_, index) => `word${index}`).join(' ');
 
 let dataDir: string;
@@ -100,13 +113,69 @@ describe('a worker that is killed', () => {
   });
 });
 
+describe('a worker that is killed between two things', () => {
+  it('in the pause before the next try of the model: the pause goes on, and is not begun anew', async () => {
+    const session = await makeSession(server, []);
+    const watched = await watch(server, session);
+    const mark = `mark-${session}`;
+    const fail = { fail: 429, retryAfter: PAUSE_S, times: 1 };
+    await say(server, session, `${mark}\n${script(fail, { say: 'at last' })}`);
+    const { atMs } = await watched.until('the pause', ({ type }) => type === 'session.status_rescheduled');
+    await pause(KILLED_AFTER_S * 1000);
+    const killed = await server.kill('worker');
+    await watched.until('the end of the turn', isIdle);
+    const [, again, ...more] = await modelRequests(server, mark);
+    expect(more).toEqual([]);
+    const askedMs = Date.parse(again?.received_at ?? '');
+    measured(`worker killed in a pause of ${PAUSE_S} s, to its end`, askedMs - atMs);
+    expect(askedMs - atMs).toBeGreaterThan(PAUSE_S * 1000 - 500);
+    expect(askedMs).toBeLessThan(killed.atMs + PAUSE_S * 1000);
+    const listed = await checkSession(server, session, watched);
+    expect(listed.filter(({ type }) => type === 'session.status_rescheduled')).toHaveLength(1);
+    watched.close();
+  });
+
+  it('while a hand is made: it is made once', async () => {
+    const isHit = await Array.from({ length: MOST_TRIES }).reduce<Promise<boolean>>(
+      async (before) => (await before) || (await killInProvisioning()),
+      Promise.resolve(false),
+    );
+    expect(isHit).toBe(true);
+  });
+});
+
+/** Answers whether the worker died before the hand was in the log. */
+async function killInProvisioning(): Promise<boolean> {
+  const session = await makeSession(server);
+  const watched = await watch(server, session);
+  await say(server, session, script(bash('echo x >> f; wc -l < f'), { say: 'ok' }));
+  await eventually(
+    'the first trace of a hand',
+    async () => (await handFolders(dataDir, session)).length > 0,
+    30_000,
+  );
+  const killed = await server.kill('worker');
+  const isHand = ({ event }: Entry): boolean => event.type === 'x.hand_provisioned';
+  const logged = async () =>
+    (await withSessions(server, (sessions) => sessions.getEvents(session))).filter(isHand).length;
+  const isHit = (await logged()) === 0;
+  await watched.until('the end of the turn', isIdle);
+  const listed = await checkSession(server, session, watched);
+  expect(toolResults(listed)).toEqual([{ text: '1', isError: false }]);
+  expect(await logged()).toBe(1);
+  expect(await handFolders(dataDir, session)).toHaveLength(1);
+  await server.back(killed);
+  watched.close();
+  return isHit;
+}
+
 describe('a worker that hangs', () => {
   it('in a model call until another attempt is due: the events come once', async () => {
     const session = await makeSession(server);
     const watched = await watch(server, session);
     await say(server, session, script({ say: SLOW_TEXT, chunkChars: 10, chunkDelayMs: 60 }));
     await watched.until('a preview', ({ type }) => type === 'event_delta');
-    await hang(await server.pid('worker'), PAST_HEARTBEAT_MS);
+    await hang(server, 'worker', () => pause(SILENT_MS));
     await watched.until('the end of the turn', isIdle);
     const listed = await checkSession(server, session, watched);
     expect(listed.filter(({ type }) => type === 'agent.message')).toHaveLength(1);
@@ -119,7 +188,7 @@ describe('a worker that hangs', () => {
     const command = 'echo x >> f; sleep 9; wc -l < f';
     await say(server, session, script(bash(command), { say: 'it said {{result}}' }));
     await commandStarted(dataDir, session, 'f');
-    await hang(await server.pid('worker'), PAST_HEARTBEAT_MS);
+    await hang(server, 'worker', () => pause(SILENT_MS));
     await watched.until('the end of the turn', isIdle);
     const listed = await checkSession(server, session, watched);
     expect(toolResults(listed)).toEqual([{ text: '1', isError: false }]);
@@ -133,13 +202,7 @@ describe('a session without a worker', () => {
     const watched = await watch(server, session);
     await turn(server, session, watched, script({ say: 'before' }));
     const before = await listAll(server.api, session);
-    const pid = await server.pid('worker');
-    process.kill(pid, 'SIGSTOP');
-    try {
-      await checkWithoutWorker(session, before);
-    } finally {
-      process.kill(pid, 'SIGCONT');
-    }
+    await hang(server, 'worker', () => checkWithoutWorker(session, before));
     const resumedMs = Date.now();
     const end = await watched.until('the turn', isIdle, {
       from: watched.seen.findLastIndex(({ frame }) => isIdle(frame)) + 1,
@@ -184,13 +247,4 @@ async function checkWithoutWorker(session: string, before: readonly unknown[]): 
   expect(listed.slice(0, -1)).toEqual(before);
   expect(listed.at(-1)).toMatchObject({ id, processed_at: null });
   late.close();
-}
-
-async function hang(pid: number, ms: number): Promise<void> {
-  process.kill(pid, 'SIGSTOP');
-  try {
-    await pause(ms);
-  } finally {
-    process.kill(pid, 'SIGCONT');
-  }
 }

@@ -1,8 +1,10 @@
 import Anthropic, { APIError } from '@anthropic-ai/sdk';
 import { createApp, type App, type AppDeps } from '../../src/http/app.ts';
 import { hashApiKey } from '../../src/http/auth.ts';
+import { inject } from 'vitest';
 import { DEFAULT_WORKSPACE_ID, type Records } from '../../src/records.ts';
 import { openRecords } from '../../src/records/open.ts';
+import { createPostgresDatabase, type DatabaseKind } from './database.ts';
 
 /** The key that the test client uses. */
 export const TEST_KEY = 'sk-ant-api-test';
@@ -28,9 +30,24 @@ export interface TestPlane {
   ) => Promise<Response>;
 }
 
+declare module 'vitest' {
+  // oxlint-disable-next-line typescript/consistent-type-definitions -- vitest is extended by merging
+  export interface ProvidedContext {
+    /** What a project's control planes are on; SQLite unless it says so. */
+    recordsOn: DatabaseKind | undefined;
+  }
+}
+
+/** Empty records on the project's kind of database. */
+async function openTestRecords(): Promise<Records> {
+  if (inject('recordsOn') !== 'postgres') return await openRecords({ kind: 'sqlite', path: ':memory:' });
+  const { url } = await createPostgresDatabase();
+  return await openRecords({ kind: 'postgres', url });
+}
+
 /** Makes a plane; `deps` replaces parts of it. */
 export async function createTestPlane(deps: Partial<AppDeps> = {}): Promise<TestPlane> {
-  const records = deps.records ?? (await openRecords({ kind: 'sqlite', path: ':memory:' }));
+  const records = deps.records ?? (await openTestRecords());
   await records.apiKeys.add(hashApiKey(TEST_KEY), DEFAULT_WORKSPACE_ID);
   const app = createApp({ models: async () => [], ...deps, records });
   const answers: TestPlane['answers'] = [];

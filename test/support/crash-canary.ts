@@ -1,6 +1,4 @@
-/** Looking for a secret where none may be: in files, in histories, in the environment and the memory of processes. */
-import type { Client } from '@temporalio/client';
-import { temporal } from '@temporalio/proto';
+/** Looking for a secret where none may be: in files, in the environment and the memory of processes. */
 import { open, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -49,26 +47,6 @@ export async function findInFolder(
     if (found.length > 0) findings.push(`${path}: ${found.join(', ')}`);
   }
   return findings;
-}
-
-/** Looks through every event of every workflow. Answers how many events there were, too. */
-export async function findInHistories(
-  client: Client,
-  canaries: readonly Canary[],
-): Promise<{ findings: Finding[]; events: number }> {
-  const findings: Finding[] = [];
-  let count = 0;
-  for await (const { workflowId, runId } of client.workflow.list()) {
-    const { events } = await client.workflow.getHandle(workflowId, runId).fetchHistory();
-    for (const event of events ?? []) {
-      count += 1;
-      const bytes = Buffer.from(temporal.api.history.v1.HistoryEvent.encode(event).finish());
-      const found = findIn(bytes, canaries);
-      if (found.length > 0)
-        findings.push(`${workflowId} event ${String(event.eventId)}: ${found.join(', ')}`);
-    }
-  }
-  return { findings, events: count };
 }
 
 /** Looks through the environment and the command line of a process. */

@@ -219,10 +219,10 @@ export function toolResults(frames: readonly Frame[]): { text: string; isError: 
 export async function modelRequests(
   server: Pick<CrashServer, 'ports'>,
   contains: string,
-): Promise<unknown[]> {
+): Promise<{ readonly received_at: string }[]> {
   const query = new URLSearchParams({ contains });
   const answer = await fetch(`http://127.0.0.1:${server.ports.model}/x/requests?${query.toString()}`);
-  return ((await answer.json()) as { data: unknown[] }).data;
+  return ((await answer.json()) as { data: { received_at: string }[] }).data;
 }
 
 /** Prints a measurement, so that it shows in the report of a run. */

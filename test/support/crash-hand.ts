@@ -1,5 +1,5 @@
 /** The processes and folders of bubblewrap hands, seen from the host. */
-import { access, readdir, readFile } from 'node:fs/promises';
+import { access, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { handFolders } from '../../scripts/sandboxes.ts';
 import { eventually } from './process.ts';
@@ -20,6 +20,14 @@ export async function commandStarted(dataDir: string, sessionId: string, file: s
     },
     30_000,
   );
+}
+
+/** A command that makes the file f, with a line for each time that it runs, and goes on when it is told to. */
+export const UNTIL_TOLD = 'echo x >> f; until [ -e go ]; do sleep 0.05; done; wc -l < f';
+
+/** Has the command of a hand in this folder go on. */
+export async function tellToGoOn(folder: string): Promise<void> {
+  await writeFile(join(folder, 'workspace', 'go'), '');
 }
 
 /** The pids of a process's children. */

@@ -3,10 +3,13 @@ import Anthropic from '@anthropic-ai/sdk';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { expect } from 'vitest';
 import { createBubblewrapHands } from '../../src/hands/bubblewrap.ts';
+import { isBusy } from '../../src/records/node-sqlite.ts';
 import { readPid } from '../../src/supervisor/pid-file.ts';
 import { eventually, isAlive, run, type Running } from './process.ts';
+import { engineOfRun } from './server.ts';
 
 /** The names of pid files. */
 export type RoleName = 'api' | 'worker' | 'worker-2' | 'proxy' | 'model' | 'temporal' | 'supervisor';
@@ -31,8 +34,12 @@ export interface CrashServer {
   readonly api: Anthropic;
   readonly supervisor: Running;
   readonly ports: Ports;
+  /** What keeps its sessions. */
+  readonly engine: 'temporal' | 'log';
   /** Of the Temporal server that it uses, embedded or not. */
-  readonly temporalAddress: string;
+  readonly temporalAddress: string | undefined;
+  /** Of its Postgres; without one it keeps everything in SQLite. */
+  readonly databaseUrl: string | undefined;
   pid(role: RoleName): Promise<number>;
   /** Sends SIGKILL. */
   kill(role: RoleName): Promise<Killed>;
@@ -45,6 +52,12 @@ export interface CrashServer {
   /** SIGKILL of the supervisor and all roles at once. */
   killAll(): Promise<void>;
 }
+
+/** Longer than a process may be silent until another one takes over what it had under way. */
+export const SILENT_MS = engineOfRun() === 'log' ? 2500 : 6500;
+
+/** What a killed worker had under way goes on within this time. */
+export const RECOVERED_WITHIN_MS = engineOfRun() === 'log' ? 6000 : 10_000;
 
 const READY = /^drover ready: (?<url>\S+)$/m;
 const READY_WITHIN_MS = 90_000;
@@ -61,7 +74,14 @@ export async function startCrashServer(
   dataDir: string,
   env: Readonly<Record<string, string>> = {},
 ): Promise<CrashServer> {
-  const settings = { PORT: '0', DROVER_DATA_DIR: dataDir, DROVER_SANDBOX: 'bubblewrap', ...env };
+  const engine = engineOfRun();
+  const settings = {
+    PORT: '0',
+    DROVER_ENGINE: engine,
+    DROVER_DATA_DIR: dataDir,
+    DROVER_SANDBOX: 'bubblewrap',
+    ...env,
+  };
   const supervisor = run(['--disable-warning=ExperimentalWarning', 'src/cli.ts', 'start'], settings);
   const ready = eventually('ready', () => READY.exec(supervisor.stdout())?.groups?.['url'], READY_WITHIN_MS);
   const early = supervisor.ended.then((code) => {
@@ -99,7 +119,10 @@ export async function startCrashServer(
     api: new Anthropic({ baseURL: url, apiKey, maxRetries: 0 }),
     supervisor,
     ports,
-    temporalAddress: env['TEMPORAL_ADDRESS'] ?? `127.0.0.1:${ports.temporal}`,
+    engine,
+    temporalAddress:
+      engine === 'temporal' ? (env['TEMPORAL_ADDRESS'] ?? `127.0.0.1:${ports.temporal}`) : undefined,
+    databaseUrl: env['DATABASE_URL'],
     pid,
     kill,
     back,
@@ -132,6 +155,43 @@ export async function startCrashServer(
       await eventually('all gone', () => !pids.some(isAlive));
     },
   };
+}
+
+/**
+ * Stops a process for the time of `use`, as a machine would that has something else to do. Not in the middle of a
+ * write to the database: its lock would stop all others, too, and is a test of its own.
+ */
+export async function hang<T>(
+  server: Pick<CrashServer, 'dataDir' | 'databaseUrl' | 'pid'>,
+  role: RoleName,
+  use: () => Promise<T>,
+): Promise<T> {
+  const pid = await server.pid(role);
+  const path = join(server.dataDir, 'drover.db');
+  try {
+    await eventually('a moment at which the database is free', () => {
+      process.kill(pid, 'SIGSTOP');
+      if (server.databaseUrl !== undefined || canWrite(path)) return true;
+      process.kill(pid, 'SIGCONT');
+      return false;
+    });
+    return await use();
+  } finally {
+    process.kill(pid, 'SIGCONT');
+  }
+}
+
+function canWrite(path: string): boolean {
+  const database = new DatabaseSync(path, { timeout: 0 });
+  try {
+    database.exec('begin immediate; rollback');
+    return true;
+  } catch (error) {
+    if (isBusy(error)) return false;
+    throw error;
+  } finally {
+    database.close();
+  }
 }
 
 /** Ends whatever still runs on the data dir, sandboxes too, and removes it. */

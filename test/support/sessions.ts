@@ -31,18 +31,31 @@ export function engineConfig({
   };
 }
 
+/** Opens the sessions of a server. The caller closes. */
+export async function openSessions(
+  place: SessionsPlace,
+): Promise<{ readonly sessions: Sessions; close(): Promise<void> }> {
+  const config = engineConfig(place);
+  const blobs = await openBlobs(config);
+  const { sessions, close } = await openEngine({ config, blobs, notices: NO_NOTICES });
+  return {
+    sessions,
+    async close() {
+      await close();
+      await blobs.close();
+    },
+  };
+}
+
 /** Opens the sessions of a server for the time of `use`. */
 export async function withSessions<T>(
   place: SessionsPlace,
   use: (sessions: Sessions) => Promise<T>,
 ): Promise<T> {
-  const config = engineConfig(place);
-  const blobs = await openBlobs(config);
-  const opened = await openEngine({ config, blobs, notices: NO_NOTICES });
+  const opened = await openSessions(place);
   try {
     return await use(opened.sessions);
   } finally {
     await opened.close();
-    await blobs.close();
   }
 }

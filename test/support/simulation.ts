@@ -148,7 +148,7 @@ export function message(id: string, text = 'hello'): EventBody {
 
 /** What a model request that ended so writes. */
 export function answer(
-  simulation: Simulation,
+  simulation: Pick<Simulation, 'id'>,
   spanId: string,
   parts: {
     text?: string;
@@ -221,7 +221,7 @@ export function answer(
 }
 
 /** What a tool writes; a cancelled one says so. */
-export function toolResult(simulation: Simulation, one: Running, text = 'ok'): Draft[] {
+export function toolResult(simulation: Pick<Simulation, 'id'>, one: Running, text = 'ok'): Draft[] {
   if (one.operation.kind !== 'tool') throw new Error('not a tool');
   const content = [{ type: 'text' as const, text: one.cancelled ? INTERRUPTED : text }];
   return [

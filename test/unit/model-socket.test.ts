@@ -3,6 +3,7 @@ import { request as httpRequest } from 'node:http';
 import Anthropic, { APIConnectionError } from '@anthropic-ai/sdk';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { script } from '../../src/model/directives.ts';
+import { createHolds } from '../../src/model/holds.ts';
 import { serveModel, type ServedModel } from '../../src/model/serve.ts';
 import { toBody } from '../../src/model/stream.ts';
 
@@ -63,6 +64,22 @@ describe('over a socket', () => {
     await expect(stream.done()).rejects.toThrow(/abort/);
   });
 
+  it('words behind a hold come once it is released, then and ever after', async () => {
+    const { client, model } = await setUp();
+    const heard: string[] = [];
+    const params = ask({ say: 'first' }, { hold: 'here' }, { say: 'second' }, { hold: 'here' });
+    const stream = client.messages.stream(params);
+    stream.on('text', (text) => heard.push(text));
+    const whole = client.messages.create(params);
+    await vi.waitFor(() => expect(heard).toEqual(['first']));
+    const released = await fetch(`${model.url}/x/release?hold=here`, { method: 'POST' });
+    expect(released.status).toBe(204);
+    await stream.done();
+    expect(heard).toEqual(['first', 'second']);
+    expect((await whole).content).toHaveLength(2);
+    await client.messages.create(params);
+  });
+
   it('slow words come one by one', async () => {
     const { client } = await setUp();
     const heard: string[] = [];
@@ -101,6 +118,33 @@ describe('a body that nobody reads any more', () => {
     await reader.cancel();
     expect(await pending).toEqual({ value: undefined, done: true });
     await vi.waitFor(() => expect(timers()).toBe(before));
+  });
+
+  it('waits at a hold, kept alive by pings, until that is released', async () => {
+    const holds = createHolds();
+    const body = toBody(
+      [
+        { event: { type: 'message_stop' }, delayMs: 0, holds: ['here'] },
+        { event: { type: 'ping' }, delayMs: 0, holds: ['here'] },
+      ],
+      { isCut: false, cut: undefined, holds, pingEveryMs: 4 },
+    );
+    const text = new Response(body).text();
+    await vi.waitFor(() => expect(holds.isReached('here')).toBe(true));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    holds.release('here');
+    expect(await text).toMatch(/^(event: ping\n.+\n\n){2,}event: message_stop\n.+\n\nevent: ping\n.+\n\n$/);
+  });
+
+  it('leaves a hold when nobody reads any more', async () => {
+    const holds = createHolds();
+    const options = { isCut: false, cut: undefined, holds };
+    const held = { event: { type: 'ping' as const }, delayMs: 0, holds: ['for ever'] };
+    const reader = toBody([held], options).getReader();
+    const pending = reader.read();
+    await vi.waitFor(() => expect(holds.isReached('for ever')).toBe(true));
+    await reader.cancel();
+    expect(await pending).toEqual({ value: undefined, done: true });
   });
 
   it('is kept alive by pings in a long pause', async () => {

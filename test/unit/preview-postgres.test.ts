@@ -131,6 +131,34 @@ describe.runIf(hasPostgres)('through Postgres', () => {
     });
   });
 
+  test('what is flushed has left, and neither others nor a database that hangs keep it waiting', async () => {
+    const inner = listener();
+    const notified: string[] = [];
+    const delays: Promise<unknown>[] = [];
+    const notify: Listener['notify'] = async (messages) => {
+      await delays.shift();
+      await inner.notify(messages);
+      notified.push(...messages.map(({ payload }) => payload));
+    };
+    const sender = sendPostgresPreviews({ ...inner, notify }, { ...TIMING, batchMs: 30 });
+    open.push(sender);
+    const heard = listenTo(receive({ ...TIMING, silentMs: 60_000 }), 'a');
+    await connected(sender, 'a', heard);
+    await sender.flush();
+    const more = setInterval(() => sender.send(delta('a', 'other', 'more')), 1);
+    for (let at = 0; at < 10; at += 1) {
+      sender.send(delta('a', 's1', `mine ${at}`));
+      await sender.flush();
+      expect(notified.join()).toContain(`mine ${at}`);
+    }
+    clearInterval(more);
+    await sender.flush();
+    delays.push(new Promise(() => undefined));
+    sender.send(delta('a', 's1', 'stuck'));
+    await sender.flush();
+    expect(notified.join()).not.toContain('stuck');
+  });
+
   test('an API that falls silent is forgotten, and one that is alive is not', async () => {
     const alive = listenTo(receive(), 'a');
     const sender = send();

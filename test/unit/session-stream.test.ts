@@ -168,6 +168,14 @@ describe('a stream', () => {
     expect(types(frames)).toEqual(['session.deleted']);
   });
 
+  test('makes the client throw also when the same outage hides whether the session was deleted', async () => {
+    const one = world();
+    const { ended } = await open(one);
+    one.state.deleted = new Error('the database is away');
+    one.fail(new Error('the database is away'));
+    expect(await ended).toMatchObject({ status: 'rejected', reason: { type: 'api_error' } });
+  });
+
   test('just ends when it cannot be found out whether the session was deleted', async () => {
     const one = world();
     const { frames, ended } = await open(one);

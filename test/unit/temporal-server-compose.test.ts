@@ -85,6 +85,19 @@ describe('docker-compose.yml', () => {
     );
   });
 
+  it('has room in Postgres for all that Temporal, an API and two workers open', () => {
+    const most = /^max_connections=(\d+)$/.exec(compose.services['postgres']?.command?.at(-1) ?? '')?.[1];
+    expect(Number(most)).toBeGreaterThan(4 * (20 + 10) + 15 + 2 * 5);
+  });
+
+  it('runs the server and makes its tables by one version', () => {
+    const versions = ['temporal', 'temporal-schema'].map((name) =>
+      compose.services[name]?.image?.split(':').slice(1),
+    );
+    expect(versions[0]).toEqual(['${TEMPORAL_VERSION', expect.stringMatching(/^-1\.\d+\.\d+\}$/)]);
+    expect(versions[1]).toEqual(versions[0]);
+  });
+
   it('keeps workers and databases where nothing leads in or out', () => {
     for (const name of ['worker', 'temporal', 'postgres', 'model']) {
       expect(compose.services[name]?.networks).toEqual(['inside']);

@@ -9,6 +9,7 @@ import { countMarks, countRepeated, markedTurn } from './chaos-marks.ts';
 
 const REQUESTS_A_TURN = 2;
 const AGAIN_AFTER_MS = 20;
+const COMMANDS_END_WITHIN_MS = 2000;
 
 /** Runs the scenario. */
 export async function loseEverything(
@@ -16,7 +17,7 @@ export async function loseEverything(
   { sizes, model, seed }: Context,
 ): Promise<Values> {
   const random = seededRandom(seed);
-  const { programKills, meanGapMs, sessions } = sizes.chaos;
+  const { programKills, programGapMs, sessions } = sizes.chaos;
   const requestsBefore = await model.countRequests();
   const count = { begun: 0, finished: 0, conversations: 0, eventsLost: 0 };
   const over = new AbortController();
@@ -62,7 +63,7 @@ export async function loseEverything(
   const drivers = Promise.all(Array.from({ length: sessions }, (_, number) => drive(number)));
   drivers.catch(() => undefined);
   for (let kill = 0; kill < programKills; kill += 1) {
-    await pause(2 * random() * meanGapMs);
+    await pause(2 * random() * programGapMs);
     await program.kill();
     await program.restart();
   }
@@ -70,7 +71,7 @@ export async function loseEverything(
   await drivers;
   const tookMs = performance.now() - start;
   // Commands of lost sandboxes end by themselves.
-  await pause(meanGapMs);
+  await pause(COMMANDS_END_WITHIN_MS);
   const requests = (await model.countRequests()) - requestsBefore;
   return {
     kills: programKills,

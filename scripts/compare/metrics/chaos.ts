@@ -35,11 +35,11 @@ export const chaos: Metric = {
       ...(headline !== undefined && { headline }),
     })),
   ],
-  method: ({ chaos: { kills, programKills, meanGapMs, sessions } }) =>
+  method: ({ chaos: { kills, meanGapMs, programKills, programGapMs, sessions } }) =>
     `${sessions} sessions make turns of a model request, a bash call of 0.3 s that leaves a mark in the sandbox, and another model request, with three workers. ` +
     `${kills} times SIGKILL, after random pauses of ${meanGapMs / 1000} s on average, of a process picked at random among those that are up: workers, API, proxy, Temporal, Postgres. ` +
     `The seed is the same for all. A client whose message is not acknowledged looks into the log before it sends it again; whoever has seen an event checks that it stands in the list at the end. ` +
-    `The marks in the sandboxes are counted. The program in process is killed ${programKills} times; its client begins a new session and says the last message again.`,
+    `The marks in the sandboxes are counted. The program in process is killed ${programKills} times, every ${programGapMs / 1000} s on average; its clients begin new sessions and say the last message again.`,
   async run(subject, context): Promise<Values> {
     return subject.kind === 'program'
       ? await loseEverything(subject, context)

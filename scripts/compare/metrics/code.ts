@@ -16,10 +16,13 @@ export const ENGINE_FILES: Readonly<
   none: { loop: ['scripts/baseline/agent.ts'] },
   temporal: {
     'workflow and activities': ['workflows/**/*.ts', 'activities/**/*.ts'],
-    'log and worker': ['src/engine/temporal.ts', 'src/engine/temporal/**/*.ts'],
+    log: ['src/engine/temporal.ts', 'src/engine/temporal/**/*.ts'],
     'running a Temporal server': ['src/temporal-server/**/*.ts'],
   },
-  log: { 'log and harness': ['src/engine/log.ts', 'src/engine/log/**/*.ts'] },
+  log: {
+    harness: ['src/engine/log/{driver,carry-out,harness,plan}.ts'],
+    log: ['src/engine/log.ts', 'src/engine/log/{backend,changes,log-cursor,open,store,sqlite,postgres}.ts'],
+  },
 };
 const PRODUCT = ['src/**/*.ts', 'workflows/**/*.ts', 'activities/**/*.ts'];
 /** What the plain program takes from the product. */

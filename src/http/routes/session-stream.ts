@@ -92,8 +92,10 @@ async function run(deps: StreamDeps, connection: Connection): Promise<void> {
   } catch (error) {
     broken = !(error instanceof SessionGoneError);
   }
-  // Asked first, also of what broke: content of a session that is being deleted goes before its log does.
-  if (await deps.isDeleted(sessionId)) {
+  // Asked first, also of what broke: content of a session that is being deleted goes before its log does. When the
+  // database has broken both, that it broke is what is known.
+  const isDeleted = deps.isDeleted(sessionId);
+  if (await (broken ? isDeleted.catch(() => false) : isDeleted)) {
     const deleted = { type: 'session.deleted', id: newId('sevt'), processed_at: deps.now() };
     body.send([toFrame(deleted.type, deleted)]);
   } else if (broken) {

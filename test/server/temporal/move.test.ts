@@ -151,15 +151,15 @@ describe('a session that moves', () => {
   it('loses nothing of a client that keeps sending', async () => {
     const live = await bed.live();
     const said: string[] = [];
-    let isOver = false;
+    const over = new AbortController();
     const sending = (async () => {
-      for (let nth = 0; !isOver; nth += 1) {
+      for (let nth = 0; !over.signal.aborted; nth += 1) {
         await live.send(message(script({ say: `answer ${nth}` })));
         said.push(`answer ${nth}`);
       }
     })();
     for (const to of ['log', 'temporal', 'log', 'temporal'] as const) await move(live.id, to);
-    isOver = true;
+    over.abort();
     await sending;
     await live.until('the last answer', (events) =>
       only(events, 'agent.message').some((event) => textOf(event).includes(said.at(-1) ?? '')),

@@ -1,12 +1,12 @@
 /** A Temporal server on Postgres dies, or its Postgres does: no turn is lost, and nothing that was accepted. */
 import { APIError } from '@anthropic-ai/sdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startPostgres, type PostgresServer } from '../../scripts/postgres.ts';
+import { startPostgres, type PostgresServer } from '../../../scripts/postgres.ts';
 import {
   startTemporalOnPostgres,
   whyNoTemporalOnPostgres,
   type TemporalOnPostgres,
-} from '../../scripts/temporal-on-postgres.ts';
+} from '../../../scripts/temporal-on-postgres.ts';
 import {
   bash,
   checkSession,
@@ -23,9 +23,9 @@ import {
   type Event,
   type Line,
   type Watch,
-} from '../support/crash-client.ts';
-import { cleanUp, makeDataDir, startCrashServer, type CrashServer } from '../support/crash-server.ts';
-import { eventually } from '../support/process.ts';
+} from '../../support/crash-client.ts';
+import { cleanUp, makeDataDir, startCrashServer, type CrashServer } from '../../support/crash-server.ts';
+import { eventually } from '../../support/process.ts';
 
 const problem = await whyNoTemporalOnPostgres({ log: (line) => void process.stderr.write(`${line}\n`) });
 if (problem !== undefined) process.stderr.write(`SKIPPED: crashes of Temporal on Postgres: ${problem}\n`);

@@ -12,9 +12,9 @@ import {
   toolResults,
   turn,
   watch,
-} from '../support/crash-client.ts';
-import { commandStarted } from '../support/crash-hand.ts';
-import { cleanUp, makeDataDir, startCrashServer, type CrashServer } from '../support/crash-server.ts';
+} from '../../support/crash-client.ts';
+import { commandStarted } from '../../support/crash-hand.ts';
+import { cleanUp, makeDataDir, startCrashServer, type CrashServer } from '../../support/crash-server.ts';
 
 let dataDir: string;
 let server: CrashServer;
