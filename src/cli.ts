@@ -14,6 +14,8 @@ const OPTIONS = {
   help: { type: 'boolean', short: 'h' },
   'data-dir': { type: 'string' },
   port: { type: 'string' },
+  to: { type: 'string' },
+  url: { type: 'string' },
 } as const;
 
 const EXIT = { failed: 1, misused: 2 };
@@ -21,7 +23,7 @@ const EXIT = { failed: 1, misused: 2 };
 /** Understands the command line, runs the command, and says what went wrong in words a person can act upon. */
 async function main(args: readonly string[]): Promise<void> {
   const { values, positionals } = parse(args);
-  const [name, ...operands] = positionals;
+  const { name, operands } = split(positionals);
   if (values.help === true) {
     process.stdout.write(name === undefined ? overview() : usage(name, find(name)));
     return;
@@ -29,10 +31,24 @@ async function main(args: readonly string[]): Promise<void> {
   if (name === undefined) throw new UsageError(`a command is missing\n\n${overview()}`);
   const command = find(name);
   const wanted = command.operands ?? [];
-  if (operands.length !== wanted.length) throw new UsageError(usage(name, command).trim());
-  const set = { DROVER_DATA_DIR: values['data-dir'], PORT: values.port };
+  const { help: _, 'data-dir': dataDir, port, ...options } = values;
+  const isWrong =
+    operands.length !== wanted.length ||
+    Object.keys(options).some((option) => !Object.hasOwn(command.options ?? {}, option)) ||
+    Object.entries(command.options ?? {}).some(
+      ([option, { isRequired }]) => isRequired && !Object.hasOwn(options, option),
+    );
+  if (isWrong) throw new UsageError(usage(name, command).trim());
+  const set = { DROVER_DATA_DIR: dataDir, PORT: port };
   const env = environment(Object.fromEntries(Object.entries(set).filter(([, value]) => value !== undefined)));
-  await command.run({ operands, env });
+  await command.run({ operands, options, env });
+}
+
+/** The command's name, which may be two words, and what follows it. */
+function split(positionals: readonly string[]): { name: string | undefined; operands: readonly string[] } {
+  const two = positionals.slice(0, 2).join(' ');
+  const length = positionals.length > 1 && Object.hasOwn(COMMANDS, two) ? 2 : 1;
+  return { name: length === 2 ? two : positionals[0], operands: positionals.slice(length) };
 }
 
 function parse(args: readonly string[]) {
@@ -49,8 +65,12 @@ function find(name: string): Command {
   return command;
 }
 
-function usage(name: string, { summary, operands = [] }: Command): string {
-  const words = ['drover', name, ...operands.map((operand) => `<${operand}>`)];
+function usage(name: string, { summary, operands = [], options = {} }: Command): string {
+  const own = Object.entries(options).map(([option, { value, isRequired }]) => {
+    const word = `--${option} <${value}>`;
+    return isRequired ? word : `[${word}]`;
+  });
+  const words = ['drover', name, ...operands.map((operand) => `<${operand}>`), ...own];
   return `usage: ${words.join(' ')} [--data-dir <folder>] [--port <number>]\n${summary}\n`;
 }
 

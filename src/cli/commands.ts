@@ -11,8 +11,16 @@ import { serveRole } from '../supervisor/role.ts';
 /** What a command gets. */
 export interface Invocation {
   readonly operands: readonly string[];
+  readonly options: Readonly<Record<string, string | undefined>>;
   /** The environment, with what the command line sets otherwise. */
   readonly env: NodeJS.ProcessEnv;
+}
+
+/** An option of a command. */
+export interface CommandOption {
+  /** What the value is, in a word. */
+  readonly value: string;
+  readonly isRequired?: true;
 }
 
 /** One command. */
@@ -20,6 +28,8 @@ export interface Command {
   readonly summary: string;
   /** The names of what must follow the command. */
   readonly operands?: readonly string[];
+  /** Its own options; each has one value. */
+  readonly options?: Readonly<Record<string, CommandOption>>;
   /** Not for people. */
   readonly hidden?: true;
   readonly run: (invocation: Invocation) => Promise<void>;
@@ -107,6 +117,15 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       const answer = await fetch(url, { signal: AbortSignal.timeout(3000) });
       if (!answer.ok) throw new Error(`${url} answers ${answer.status}`);
       process.stdout.write('ok\n');
+    },
+  },
+  'session move': {
+    summary: 'move a session to another engine, log or temporal; the server goes on meanwhile',
+    operands: ['id'],
+    options: { to: { value: 'engine', isRequired: true }, url: { value: 'address' } },
+    async run({ operands: [id = ''], options: { to = '', url }, env }) {
+      const { moveSession } = await import('./session.ts');
+      await moveSession({ id, to, url, env });
     },
   },
   'download-temporal': {

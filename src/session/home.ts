@@ -29,9 +29,14 @@ export const BORN_ON_TEMPORAL: Home = {
   isClosing: false,
 };
 
-/** Whether nothing has moved between the two. */
+/** Whether the session has not moved from the one to the other. */
 export function isSameHome(left: Home, right: Home): boolean {
   return left.engine === right.engine && left.life === right.life;
+}
+
+/** Whether it has not come nearer to moving, or to having moved, either. */
+export function isSameStep(left: Home, right: Home): boolean {
+  return isSameHome(left, right) && left.movingTo === right.movingTo;
 }
 
 /** Logs in a database: of the sessions of the log engine, and of others what they were before they came to Temporal. */

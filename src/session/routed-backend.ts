@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SessionBusyError } from '../session.ts';
 import { LogClosedError, type Backend } from './backend.ts';
-import { BORN_ON_TEMPORAL, isSameHome, type EngineName, type Home } from './home.ts';
+import { BORN_ON_TEMPORAL, isSameStep, type EngineName, type Home } from './home.ts';
 import { createRoutedCursor } from './routed-cursor.ts';
 
 /** What it is made of. */
@@ -39,7 +39,7 @@ export function createRoutedBackend(deps: RoutedBackendDeps): Backend {
       } catch (error) {
         if (!(error instanceof LogClosedError)) throw error;
         const now = await homeOf(id);
-        if (isSameHome(home, now)) {
+        if (isSameStep(home, now)) {
           if (now.movingTo === undefined) throw error;
           if (Date.now() > deadline)
             throw new SessionBusyError(`session ${id} is being moved to the ${now.movingTo} engine`, {

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Entry } from '../log.ts';
 import { SessionGoneError } from '../session.ts';
 import type { LogCursor } from './cursor.ts';
-import { isSameHome, type Home } from './home.ts';
+import { isSameHome, isSameStep, type Home } from './home.ts';
 
 /** What it is made of. */
 export interface RoutedCursorDeps {
@@ -41,17 +41,20 @@ export function createRoutedCursor({ home, cursorAt }: RoutedCursorDeps): LogCur
     return place;
   }
 
-  /** What the engine there answers. Asked once more where the session has left it; `inBetween`: it has not arrived yet. */
+  /** What the engine there answers, wherever that is by then. `inBetween`: the session has not arrived yet. */
   async function there<T>(ask: (place: Place) => Promise<T>, inBetween: () => Promise<T>): Promise<T> {
-    const before = place ?? (await relocate());
-    try {
-      return await ask(before);
-    } catch (error) {
-      if (!(error instanceof SessionGoneError)) throw error;
-      const now = await relocate();
-      if (!isSameHome(before.home, now.home)) return await ask(now);
-      if (now.home.engine !== now.home.movingTo) throw error;
-      return await inBetween();
+    for (let at = place ?? (await relocate()); ;) {
+      try {
+        return await ask(at);
+      } catch (error) {
+        if (!(error instanceof SessionGoneError)) throw error;
+        const now = await relocate();
+        if (isSameStep(at.home, now.home)) {
+          if (now.home.engine !== now.home.movingTo) throw error;
+          return await inBetween();
+        }
+        at = now;
+      }
     }
   }
 

@@ -56,6 +56,12 @@ describe('drover', () => {
     [['start', '--port', 'many'], 'PORT: expected a whole number'],
     [['setup-temporal'], 'TEMPORAL_ADDRESS: not set'],
     [['worker'], 'TEMPORAL_ADDRESS: not set'],
+    [['session'], 'unknown command "session"'],
+    [['session', 'dance'], 'unknown command "session"'],
+    [['session', 'move', 'sesn_1'], 'usage: drover session move <id> --to <engine>'],
+    [['session', 'move', '--to', 'log'], 'usage: drover session move <id> --to <engine>'],
+    [['session', 'move', 'sesn_1', '--to', 'log', '--url', 'nowhere'], '--url: expected a URL'],
+    [['health', '--to', 'log'], 'usage: drover health'],
   ])('ends with code 2 and words after %j', async (args, words) => {
     const { code, stdout, stderr } = await drover(args);
     expect(code).toBe(2);
@@ -94,6 +100,51 @@ describe('drover', () => {
       server.close();
     }
     expect((await drover(['health', '--port', String(port)])).code).toBe(1);
+  });
+
+  it('has a session move, and says what became of it', async () => {
+    const asked: { path: string | undefined; key: unknown; body: string }[] = [];
+    let answer: [number, object] = [200, { engine: 'log', moving_to: null }];
+    const server = createServer((request, response) => {
+      void (async () => {
+        let body = '';
+        for await (const chunk of request) body += String(chunk);
+        asked.push({ path: request.url, key: request.headers['x-api-key'], body });
+        response.writeHead(answer[0]).end(JSON.stringify(answer[1]));
+      })();
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const move = ['session', 'move', 'sesn_1', '--to', 'log'];
+    try {
+      expect(await drover([...move, '--port', String(port)])).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining('no API key'),
+      });
+      writeFileSync(join(folder, 'api-key'), 'from-the-file\n');
+      expect(await drover([...move, '--port', String(port)])).toMatchObject({
+        code: 0,
+        stdout: 'sesn_1 lives on the log engine\n',
+      });
+      answer = [202, { engine: 'temporal', moving_to: 'log' }];
+      const elsewhere = [...move, '--url', `http://127.0.0.1:${port}`];
+      expect(await drover(elsewhere, { DROVER_API_KEY: 'given' })).toMatchObject({
+        code: 0,
+        stdout: 'sesn_1 moves to the log engine as soon as its turn is over\n',
+      });
+      answer = [400, { error: { message: 'to: not here' } }];
+      expect(await drover(elsewhere)).toMatchObject({ code: 1, stderr: 'drover: to: not here\n' });
+      const path = '/v1/x/sessions/sesn_1/move';
+      const body = '{"to":"log"}';
+      expect(asked).toEqual(['from-the-file', 'given', 'from-the-file'].map((key) => ({ path, key, body })));
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
+    expect(await drover(move.concat('--port', String(port)))).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('no server answers at http://127.0.0.1:'),
+    });
   });
 
   it('runs a role alone until it is told to stop', async () => {
