@@ -231,6 +231,7 @@ async function check(stage: Stage, lives: readonly Life[]): Promise<void> {
 }
 
 test('no death and no lost answer breaks a log', { timeout: 120_000 }, async () => {
+  expect.hasAssertions();
   await fc.assert(
     fc.asyncProperty(worlds, async (all) => {
       await Promise.all(
