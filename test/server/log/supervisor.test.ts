@@ -19,12 +19,11 @@ const { start, untilReady, stop, pids } = bed;
 const home = mkdtempSync(join(tmpdir(), 'drover-home-'));
 afterAll(() => rmSync(home, { recursive: true, force: true }));
 
-/** No Temporal program can be found there, nothing can build one, and the address is nobody's. */
+/** No Temporal program can be found there, and nothing can build one. */
 const WITHOUT_TEMPORAL = {
   PATH: '/usr/bin:/bin',
   HOME: home,
   XDG_CACHE_HOME: join(home, '.cache'),
-  TEMPORAL_ADDRESS: '127.0.0.1:9',
   DROVER_SANDBOX: 'bubblewrap',
   DROVER_API_KEY: 'sk-ant-api03-log',
   ANTHROPIC_BASE_URL: '',
