@@ -2,9 +2,7 @@
  * The log engine without processes: an API and harnesses on one database, each with a store of its own that can die.
  * What operations produce, and when, is up to the test.
  */
-import type { DatabasePlace } from '../../src/config.ts';
 import { createLogEngine } from '../../src/engine/log.ts';
-import { openLogStore } from '../../src/engine/log/open.ts';
 import type { LogStore } from '../../src/engine/log/store.ts';
 import { joinParts, type Engine } from '../../src/engine.ts';
 import { newId } from '../../src/id.ts';
@@ -13,7 +11,8 @@ import type { Operation } from '../../src/loop.ts';
 import type { Attempt, Operations } from '../../src/operations.ts';
 import type { Budget } from '../../src/wire/budget.ts';
 import { created } from './conversation.ts';
-import { createTestDatabase, execute, type DatabaseKind } from './database.ts';
+import type { DatabaseKind } from './database.ts';
+import { createLogDatabase } from './log-store.ts';
 import { createMortalStore, type MortalStore } from './mortal-store.ts';
 import { policyOf } from './policy.ts';
 import type { Running } from './simulation.ts';
@@ -61,7 +60,7 @@ export interface LogWorld {
 
 /** Makes a world without harnesses. `isLossy`: of announcements, only every other one arrives. */
 export async function createLogWorld(kind: DatabaseKind, { isLossy = false } = {}): Promise<LogWorld> {
-  const database = await createTestDatabase(kind);
+  const database = await createLogDatabase(kind);
   const announce = createBus({ isLossy });
   const harnesses: Harness[] = [];
   const engines: Engine[] = [];
@@ -70,7 +69,7 @@ export async function createLogWorld(kind: DatabaseKind, { isLossy = false } = {
 
   async function open(): Promise<{ engine: Engine; mortal: MortalStore }> {
     const notices = announce();
-    const mortal = createMortalStore(await openStore(database.place, notices.origin));
+    const mortal = createMortalStore(await database.open());
     const log = createLogEngine(mortal.store, { blobs: NO_BLOBS, notices });
     const parts = { log, temporal: undefined, missing: {} };
     const engine = joinParts(parts, { config: { engine: 'log' }, blobs: NO_BLOBS });
@@ -79,7 +78,7 @@ export async function createLogWorld(kind: DatabaseKind, { isLossy = false } = {
   }
 
   const { engine: api, mortal: apiStore } = await open();
-  const store = await openStore(database.place, 'nobody');
+  const store = await database.open();
 
   return {
     api,
@@ -121,22 +120,15 @@ export async function createLogWorld(kind: DatabaseKind, { isLossy = false } = {
     },
     async silence(harness) {
       harness.isHurt = true;
-      for (const holder of harness.mortal.holders)
-        await execute(database.place, `delete from harnesses where id = '${holder}'`);
+      for (const holder of harness.mortal.holders) await database.silence(holder);
     },
     async close() {
       // Of one that is dead this ends the timers.
       await Promise.all(harnesses.map((harness) => harness.stop()));
       for (const engine of engines) await engine.close().catch(() => undefined);
-      await store.close();
-      await database.remove();
+      await database.close();
     },
   };
-}
-
-async function openStore(database: DatabasePlace, origin: string): Promise<LogStore> {
-  const temporal = { address: undefined, namespace: '', taskQueue: '' };
-  return await openLogStore({ engine: 'log', dataDir: '', database, temporal }, origin);
 }
 
 /** What an operation is about. */
