@@ -83,6 +83,9 @@ export function createMoves(deps: MovesDeps): Moves {
   const underWay = new Map<string, Promise<void>>();
   const move = homes && lives && createMove({ ...deps, homes, lives }, signal);
 
+  /** Sessions that somebody has asked for since they were last looked at. */
+  const asked = new Set<string>();
+
   async function persist(id: string): Promise<void> {
     for (let failures = 0; ; failures += 1) {
       try {
@@ -97,10 +100,17 @@ export function createMoves(deps: MovesDeps): Moves {
     }
   }
 
+  /** Whoever joins just when a move is over may have begun another one: it is looked at once more. */
+  async function untilNobodyAsks(id: string): Promise<void> {
+    while (asked.delete(id) && !signal.aborted) await persist(id);
+    underWay.delete(id);
+  }
+
   function carry(id: string): Promise<void> {
+    asked.add(id);
     const known = underWay.get(id);
     if (known) return known;
-    const work = persist(id).finally(() => underWay.delete(id));
+    const work = untilNobodyAsks(id);
     underWay.set(id, work);
     return work;
   }
