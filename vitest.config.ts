@@ -5,6 +5,8 @@ const TESTS = 'test/server/**/*.test.ts';
 /** Of one engine alone. */
 const ONLY_TEMPORAL = 'test/*/temporal/**';
 const ONLY_LOG = 'test/*/log/**';
+/** Of both at once: the set-up has Temporal, and the log engine is always there. */
+const BOTH = 'test/*/both/**';
 
 /** Of `npm start` alone: with the embedded Temporal server, and servers of their own with other settings. */
 const ONLY_EMBEDDED = ['supervisor', 'temporal/supervisor', 'temporal/embedded', 'context', 'postgres'].map(
@@ -84,7 +86,7 @@ export default defineConfig({
           // And again, with the other engine.
           ...server,
           ...withLog,
-          exclude: [ONLY_TEMPORAL],
+          exclude: [ONLY_TEMPORAL, BOTH],
           globalSetup: ['test/set-ups/log.ts'],
           ...order(4),
         },
@@ -94,7 +96,7 @@ export default defineConfig({
           name: 'server-log-postgres',
           ...server,
           ...withLog,
-          exclude: [ONLY_TEMPORAL, ONLY_LOG, ...ONLY_EMBEDDED],
+          exclude: [ONLY_TEMPORAL, ONLY_LOG, BOTH, ...ONLY_EMBEDDED],
           globalSetup: ['test/set-ups/log-postgres.ts'],
           ...order(5),
         },
@@ -109,7 +111,7 @@ export default defineConfig({
         },
       },
       { test: { name: 'crash', ...crash, exclude: [ONLY_LOG], ...order(7) } },
-      { test: { name: 'crash-log', ...crash, ...withLog, exclude: [ONLY_TEMPORAL], ...order(8) } },
+      { test: { name: 'crash-log', ...crash, ...withLog, exclude: [ONLY_TEMPORAL, BOTH], ...order(8) } },
     ],
   },
 });

@@ -54,8 +54,8 @@ export interface TemporalOnPostgres {
   stop(): Promise<void>;
 }
 
-/** That of the embedded server: what is compared is the database below it. */
-export const TEMPORAL_VERSION = '1.30.1';
+/** By default that of the embedded server, so that what is compared is the database below it. */
+export const TEMPORAL_VERSION = process.env['TEMPORAL_VERSION'] ?? '1.29.1';
 const MODULE = 'go.temporal.io/server/cmd';
 const LOOPBACK = '127.0.0.1';
 const SHARDS = 4;

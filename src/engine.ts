@@ -5,7 +5,7 @@
  */
 import type { Blobs } from './blobs.ts';
 import { ConfigError, type RoleConfig } from './config.ts';
-import { ifInstalled, NOT_INSTALLED } from './engine/installed.ts';
+import { ifInstalled, NOT_INSTALLED } from './installed.ts';
 import type { Logger } from './log-line.ts';
 import type { Notices } from './notices.ts';
 import type { Operations } from './operations.ts';

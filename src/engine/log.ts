@@ -6,10 +6,18 @@ import { createChanges } from './log/changes.ts';
 import { startHarness } from './log/harness.ts';
 import { createHomes } from './log/homes.ts';
 import { openLogStore } from './log/open.ts';
+import type { LogStore } from './log/store.ts';
 
 /** Opens the engine on the configured database. */
-export async function openLogEngine({ config, blobs, notices }: EngineDeps): Promise<LogPart> {
-  const store = await openLogStore(config, notices.origin);
+export async function openLogEngine(deps: EngineDeps): Promise<LogPart> {
+  return createLogEngine(await openLogStore(deps.config, deps.notices.origin), deps);
+}
+
+/** Makes the engine on a store. Closing it closes the store. */
+export function createLogEngine(
+  store: LogStore,
+  { blobs, notices }: Pick<EngineDeps, 'blobs' | 'notices'>,
+): LogPart {
   const changes = createChanges(notices);
   const backend = createLogBackend({ store, changes, blobs });
   return {

@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.ts';
-import { orMissing } from '../engine/installed.ts';
+import { orMissing } from '../installed.ts';
 import { orAborted } from './abort.ts';
 import { busAddress, makeFolders, takeDataDir, type Folders } from './data-dir.ts';
 import { stopLeftovers } from './pid-file.ts';

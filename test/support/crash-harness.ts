@@ -1,52 +1,34 @@
-/** Harnesses of the log engine, as its database shows them. */
+/** Which of two workers works on a session of the log engine. */
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { hang, type CrashServer, type RoleName } from './crash-server.ts';
-import { eventually } from './process.ts';
-
-/** Two workers that both live, and which of them has a session. */
-export interface Fleet {
-  /** The worker that has the session now, and the one that has not. */
-  holderOf(sessionId: string): { holder: RoleName; other: RoleName };
-  close(): void;
-}
-
-type Beats = ReadonlyMap<string, number>;
+import type { CrashServer, RoleName } from './crash-server.ts';
 
 const WORKERS = ['worker', 'worker-2'] as const;
 
-/** Waits until both live, and finds out which harness is whose: when a process stands still, so does its heartbeat. */
-export async function openFleet(server: CrashServer): Promise<Fleet> {
-  const database = new DatabaseSync(join(server.dataDir, 'drover.db'), { readOnly: true, timeout: 5000 });
-  const all = database.prepare('select id, beat_ms from harnesses');
-  const read = (): Beats => new Map(all.all().map((row) => [String(row['id']), Number(row['beat_ms'])]));
-  /** Those that have been heard of since. */
-  const livingSince = (before: Beats): string[] =>
-    [...read()].filter(([id, beat]) => beat > (before.get(id) ?? 0)).map(([id]) => id);
-
+/** The worker that has the session now, and the one that has not. */
+export async function holderOf(
+  { dataDir }: CrashServer,
+  sessionId: string,
+): Promise<{ holder: RoleName; other: RoleName }> {
+  const harness = heldBy(join(dataDir, 'drover.db'), sessionId);
   const [first, second] = WORKERS;
-  const before = read();
-  const living = await eventually('two harnesses that live', () => {
-    const found = livingSince(before);
-    return found.length === 2 && found;
-  });
-  const secondId = await hang(server, first, async () => {
-    let since = read();
-    // The stopped one may have been heard of just before; nobody but the other one is twice.
-    for (const _ of [1, 2]) {
-      await eventually('the heartbeat of the other', () => livingSince(since).length > 0);
-      since = read();
-    }
-    await eventually('the heartbeat of the other alone', () => livingSince(since).length === 1);
-    return livingSince(since)[0];
-  });
-  const head = database.prepare('select holder from log_heads where session_id = ?');
-  return {
-    holderOf(sessionId) {
-      const holder = head.get(sessionId)?.['holder'];
-      if (typeof holder !== 'string' || !living.includes(holder)) throw new Error('neither has the session');
-      return holder === secondId ? { holder: second, other: first } : { holder: first, other: second };
-    },
-    close: () => database.close(),
-  };
+  if (harness === (await harnessOf(dataDir, first))) return { holder: first, other: second };
+  if (harness === (await harnessOf(dataDir, second))) return { holder: second, other: first };
+  throw new Error(`neither worker has session ${sessionId}`);
+}
+
+function heldBy(path: string, sessionId: string): unknown {
+  const database = new DatabaseSync(path, { readOnly: true, timeout: 5000 });
+  try {
+    return database.prepare('select holder from log_heads where session_id = ?').get(sessionId)?.['holder'];
+  } finally {
+    database.close();
+  }
+}
+
+/** By what name a worker leases sessions: each that was started in this role has said it. */
+export async function harnessOf(dataDir: string, role: RoleName): Promise<string | undefined> {
+  const lines = (await readFile(join(dataDir, 'logs', `${role}.log`), 'utf8')).split('\n');
+  return lines.findLast((line) => line.includes('"harness-'))?.match(/harness-[\w-]+/)?.[0];
 }

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { Client } from 'pg';
 import { inject } from 'vitest';
 import type { DatabasePlace } from '../../src/config.ts';
@@ -44,6 +45,17 @@ export async function createPostgresDatabase(
     url: inject('postgres').replace(/\/postgres$/, `/${name}`),
     remove: () => query(inject('postgres'), `drop database ${name} with (force)`).then(() => undefined),
   };
+}
+
+/** One statement for either kind that answers nothing. */
+export async function execute(place: DatabasePlace, sql: string): Promise<void> {
+  if (place.kind === 'postgres') return void (await query(place.url, sql));
+  const database = new DatabaseSync(place.path, { timeout: 5000 });
+  try {
+    database.exec(sql);
+  } finally {
+    database.close();
+  }
 }
 
 /** One statement on a connection of its own. */

@@ -24,7 +24,8 @@ export interface World {
   close(): Promise<void>;
 }
 
-const NO_BLOBS: Blobs = {
+/** For sessions in which nothing is heavy. */
+export const NO_BLOBS: Blobs = {
   put: async () => {
     throw new Error('nothing here is heavy');
   },
@@ -103,9 +104,10 @@ function failing<T extends object>(inner: T, names: readonly (keyof T)[], nextFa
   return { ...inner, ...wrapped };
 }
 
-/** Makes the notices of one process after the other. */
-function createBus(): () => Notices {
+/** Makes the notices of one process after the other. `isLossy`: of announcements, only every other one arrives. */
+export function createBus({ isLossy = false } = {}): () => Notices {
   const all = new Map<string, Set<(id: string) => void>>();
+  let count = 0;
   return () => {
     const origin = `process-${all.size + 1}`;
     const own = new Set<(id: string) => void>();
@@ -113,6 +115,8 @@ function createBus(): () => Notices {
     return {
       origin,
       announce(id) {
+        count += 1;
+        if (isLossy && count % 2 === 0) return;
         for (const [other, listeners] of all)
           if (other !== origin) for (const listener of listeners) setImmediate(listener, id);
       },

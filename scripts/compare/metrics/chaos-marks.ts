@@ -1,11 +1,14 @@
 /** The work that sessions do while they are under attack, and what it leaves behind in their sandboxes. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { script } from '../../../src/model/directives.ts';
 import { handFolders } from '../../sandboxes.ts';
 
 const MODEL_MS = 100;
 const FILE = 'marks.log';
+const AT_WORK_WITHIN_MS = 60_000;
+const POLL_MS = 50;
 
 /** A turn: the model, a command that leaves its mark and takes a moment, the model. */
 export function markedTurn(mark: string): string {
@@ -18,6 +21,12 @@ export function markedTurn(mark: string): string {
       { say: `did ${mark}` },
     ),
   ].join('\n');
+}
+
+/** Waits until every session has made a turn: what is to be hit is work, not the making of sandboxes. */
+export async function untilAtWork(isAtWork: () => boolean): Promise<void> {
+  const deadline = performance.now() + AT_WORK_WITHIN_MS;
+  while (!isAtWork() && performance.now() < deadline) await pause(POLL_MS);
 }
 
 /** Whether a message is that of a turn. */

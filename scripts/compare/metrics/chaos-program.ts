@@ -5,7 +5,7 @@ import type { Context } from '../metric.ts';
 import { seededRandom } from '../statistics.ts';
 import type { ProgramSubject } from '../subject.ts';
 import type { Values } from '../values.ts';
-import { countMarks, countRepeated, markedTurn } from './chaos-marks.ts';
+import { countMarks, countRepeated, markedTurn, untilAtWork } from './chaos-marks.ts';
 
 const REQUESTS_A_TURN = 2;
 const AGAIN_AFTER_MS = 20;
@@ -21,6 +21,7 @@ export async function loseEverything(
   const requestsBefore = await model.countRequests();
   const count = { begun: 0, finished: 0, conversations: 0, eventsLost: 0 };
   const over = new AbortController();
+  const atWork = new Set<number>();
 
   const drive = async (number: number): Promise<void> => {
     let session = await untilBorn();
@@ -37,6 +38,7 @@ export async function loseEverything(
       }
       count.finished += 1;
       done += 1;
+      atWork.add(number);
     }
   };
   const makeTurn = async (session: string, text: string): Promise<boolean> => {
@@ -59,9 +61,11 @@ export async function loseEverything(
     }
   };
 
-  const start = performance.now();
   const drivers = Promise.all(Array.from({ length: sessions }, (_, number) => drive(number)));
   drivers.catch(() => undefined);
+  await untilAtWork(() => atWork.size === sessions);
+  const start = performance.now();
+  const early = count.finished;
   for (let kill = 0; kill < programKills; kill += 1) {
     await pause(2 * random() * programGapMs);
     await program.kill();
@@ -78,7 +82,7 @@ export async function loseEverything(
     victims: `program ${programKills}`,
     begun: count.begun,
     finished: count.finished,
-    rate: (count.finished * 1000) / tookMs,
+    rate: ((count.finished - early) * 1000) / tookMs,
     stuck: 0,
     conversations: count.conversations,
     eventsLost: count.eventsLost,

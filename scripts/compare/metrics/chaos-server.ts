@@ -6,7 +6,7 @@ import type { Context } from '../metric.ts';
 import { seededRandom } from '../statistics.ts';
 import type { ServerSubject } from '../subject.ts';
 import type { Values } from '../values.ts';
-import { countMarks, countRepeated, isAbout, markedTurn } from './chaos-marks.ts';
+import { countMarks, countRepeated, isAbout, markedTurn, untilAtWork } from './chaos-marks.ts';
 
 const AGAIN_AFTER_MS = 100;
 /** A client does not wait longer for one answer. */
@@ -36,11 +36,13 @@ export async function harass(subject: ServerSubject, context: Context): Promise<
       return { session, following: follow(subject.client, session), acknowledged: [], begun: 0, finished: 0 };
     }),
   );
-  const start = performance.now();
   const drivers = Promise.all(
     workers.map((worker, number) => drive(client, worker, number, { over, patience })),
   );
   drivers.catch(() => undefined);
+  await untilAtWork(() => workers.every(({ finished }) => finished > 0));
+  const start = performance.now();
+  const early = sumOf(workers, ({ finished }) => finished);
   const victims = await killAtRandom(subject, context);
   over.abort();
   const timer = setTimeout(() => patience.abort(), sizes.chaos.settleMs);
@@ -62,7 +64,7 @@ export async function harass(subject: ServerSubject, context: Context): Promise<
     victims: [...victims].map(([name, times]) => `${name} ${times}`).join(', '),
     begun,
     finished,
-    rate: (finished * 1000) / tookMs,
+    rate: ((finished - early) * 1000) / tookMs,
     stuck: begun - finished,
     conversations: 0,
     acknowledged: sum(({ acknowledged }) => acknowledged),

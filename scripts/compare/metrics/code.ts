@@ -21,7 +21,11 @@ export const ENGINE_FILES: Readonly<
   },
   log: {
     harness: ['src/engine/log/{driver,carry-out,harness,plan}.ts'],
-    log: ['src/engine/log.ts', 'src/engine/log/{backend,changes,log-cursor,open,store,sqlite,postgres}.ts'],
+    log: [
+      'src/engine/log.ts',
+      'src/engine/log/{backend,changes,log-cursor,open,store,sql,sqlite,postgres}.ts',
+      'src/engine/log/{homes,sqlite-moves,postgres-moves}.ts',
+    ],
   },
 };
 const PRODUCT = ['src/**/*.ts', 'workflows/**/*.ts', 'activities/**/*.ts'];

@@ -2,7 +2,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Context, Metric } from '../metric.ts';
 import { cpuMsOf, memoryMiBOf } from '../processes.ts';
-import { seededRandom } from '../statistics.ts';
+import { seededRandom, total } from '../statistics.ts';
 import type { Subject } from '../subject.ts';
 import { perUnit, type Values } from '../values.ts';
 
@@ -18,19 +18,20 @@ export const idle: Metric = {
     { key: 'made', label: 'sessions that sleep', unit: '' },
     { key: 'rate', label: 'made a second', unit: 'sessions/s', better: 'higher' },
     { key: 'memoryBefore', label: 'memory before', unit: 'MiB', better: 'lower' },
+    { key: 'memory', label: 'memory while they sleep', unit: 'MiB', better: 'lower' },
     {
-      key: 'memory',
-      label: 'memory while they sleep',
-      unit: 'MiB',
+      key: 'memoryEach',
+      label: 'memory that came with one',
+      unit: 'KiB',
       better: 'lower',
-      headline: 'memory with all sessions asleep',
+      headline: 'memory for a sleeping session',
     },
     {
       key: 'cpu',
       label: `CPU in ${quietMs / 1000} quiet seconds`,
       unit: 's',
       better: 'lower',
-      headline: 'CPU of a quiet minute',
+      headline: `CPU of ${quietMs / 1000} quiet seconds`,
     },
     { key: 'stored', label: 'stored for one', unit: 'KiB', better: 'lower' },
     {
@@ -67,6 +68,7 @@ async function measure(subject: Subject, { sizes, seed, log }: Context): Promise
     rate: (sessions.length * 1000) / madeMs,
     memoryBefore,
     memory,
+    memoryEach: ((total(memory) - total(memoryBefore)) * 1024) / sessions.length,
     cpu: perUnit(cpuBefore, cpuAfter, 1000),
     stored: perUnit(storedBefore, stored, sessions.length),
     wake: await wake(subject, sessions, { count: wakes, seed }),

@@ -103,12 +103,13 @@ export function startDriver(lease: Lease, losses: number, deps: DriverDeps): Dri
     nudge: () => work.nudge(),
     letGo: () => work.letGo(),
     async giveUp() {
-      const { isAtRest } = work;
+      const { isBusy: wasBusy } = work;
       lost.abort(new LeaseLostError('the harness stops'));
       await over;
-      const { length } = work;
+      // It may have taken something up meanwhile.
+      const { length, isAtRest } = work;
       if (isAtRest && (await store.release(lease, { length, due: false, lost: false }))) return;
-      await store.release(lease, { length, due: true, lost: !isAtRest });
+      await store.release(lease, { length, due: true, lost: wasBusy });
     },
     over,
   };
@@ -118,6 +119,8 @@ interface Work {
   readonly length: number;
   /** Whether nothing is to be done as far as is known. */
   readonly isAtRest: boolean;
+  /** Whether operations are under way. */
+  readonly isBusy: boolean;
   nudge(): void;
   letGo(): void;
   /** Works until nothing has been to do for a while, or the session is over. Can be called again, also after it failed. */
@@ -172,8 +175,12 @@ function createWork(lease: Lease, losses: number, deps: DriverDeps & { lost: Abo
     const working = planned.finish || isBusy(planned.state);
     if (drafts.length > 0 || told !== (working ? 'working' : 'resting')) {
       const write = { expected: length, drafts, nowUs: nowMs * 1000, working };
+      const before = told;
+      // Where the answer is lost, nobody knows what has been said.
+      told = 'nothing';
       const written = await store.append(lease, write);
       if ('refused' in written) {
+        told = before;
         if (written.refused === 'fenced') throw new LeaseLostError('another harness has the session');
         isStale = true;
         return undefined;
@@ -201,6 +208,9 @@ function createWork(lease: Lease, losses: number, deps: DriverDeps & { lost: Abo
     letGo: () => arrivals.cutShort(),
     get isAtRest() {
       return told === 'resting' && running.size === 0 && inbox.length === 0;
+    },
+    get isBusy() {
+      return running.size > 0;
     },
     async untilRest() {
       for (;;) {

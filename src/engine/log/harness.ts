@@ -34,6 +34,7 @@ export function startHarness(deps: HarnessDeps): Harness {
   const claiming = new Set<string>();
   let isStopping = false;
   let beatenMs = 0;
+  log.info('harness', { holder });
 
   async function beat(): Promise<void> {
     await store.beat(holder);
@@ -76,10 +77,10 @@ export function startHarness(deps: HarnessDeps): Harness {
 
   async function sweep(): Promise<void> {
     if (isStopping) return;
-    for (const { sessionId, length, own } of await store.due(holder, MOST_SESSIONS)) {
+    for (const { sessionId, length } of await store.due(holder, MOST_SESSIONS)) {
       const driver = drivers.get(sessionId);
       if (driver && (length > driver.length || driver.isAtRest)) driver.nudge();
-      if (!driver && !own) await claim(sessionId);
+      if (!driver) await claim(sessionId);
     }
   }
 

@@ -88,7 +88,6 @@ export function createPostgresLogStore({ run, close }: Statements, origin: strin
       (await run(SQL.due, [holder, limit])).map((row): Due => ({
         sessionId: String(row['session_id']),
         length: Number(row['length']),
-        own: row['own'] === true,
       })),
     async remove(id) {
       await run(SQL.remove, [id, note(id)]);
@@ -148,8 +147,8 @@ const SQL = {
   claim: named(
     'claim',
     `update log_heads set epoch = epoch + 1, holder = $2,
-       losses = losses + (case when holder is not null and due = ${WORKING} then 1 else 0 end)
-     where session_id = $1 and ${HERE} and ${FREE} returning ${HEAD}`,
+       losses = losses + (case when holder is not null and holder <> $2 and due = ${WORKING} then 1 else 0 end)
+     where session_id = $1 and ${HERE} and (holder = $2 or ${FREE}) returning ${HEAD}`,
   ),
   mark: named(
     'mark',
@@ -181,7 +180,7 @@ const SQL = {
   leave: named('leave', `delete from harnesses where id = $1 or beat_ms < ${NOW_MS} - ${FORGOTTEN_AFTER_MS}`),
   due: named(
     'due',
-    `select session_id, length, coalesce(holder = $1, false) as own from log_heads
+    `select session_id, length from log_heads
      where due > ${NOTHING} and (holder = $1 or ${FREE}) order by session_id limit $2`,
   ),
   remove: named(

@@ -207,7 +207,7 @@ function prepare(database: DatabaseSync) {
       `update log_heads set due = case when ${HERE} then max(due, ${ASKED}) else due end, state = 'closing' where session_id = :id`,
     ),
     claim: statement(
-      `update log_heads set epoch = epoch + 1, losses = losses + (holder is not null and due = ${WORKING}), holder = :holder where session_id = :id and ${HERE} and ${FREE} returning ${HEAD}`,
+      `update log_heads set epoch = epoch + 1, losses = losses + (holder is not null and holder <> :holder and due = ${WORKING}), holder = :holder where session_id = :id and ${HERE} and (holder = :holder or ${FREE}) returning ${HEAD}`,
     ),
     append: statement(
       `update log_heads set length = length + :count, last_us = case when :count > 0 then max(:nowUs, last_us + 1) + :count - 1 else last_us end, state = case when state = 'open' then :state else state end, due = :due, losses = case when :count > 0 then 0 else losses end where session_id = :id and epoch = :epoch and length = :expected and (state = 'open' or :count = 0) returning length, last_us`,
@@ -220,7 +220,7 @@ function prepare(database: DatabaseSync) {
     ),
     leave: statement('delete from harnesses where id = :holder or beat_ms < :since'),
     due: statement(
-      `select session_id, length, holder = :holder as own from log_heads where due > ${NOTHING} and (holder = :holder or ${FREE}) order by session_id limit :limit`,
+      `select session_id, length from log_heads where due > ${NOTHING} and (holder = :holder or ${FREE}) order by session_id limit :limit`,
     ),
     removeCarriers: statement('delete from log_carriers where session_id = :id'),
     removeHead: statement('delete from log_heads where session_id = :id'),
@@ -244,7 +244,6 @@ function toDue(row: Row): Due {
   return {
     sessionId: String(row['session_id']),
     length: Number(row['length']),
-    own: Boolean(row['own']),
   };
 }
 

@@ -58,8 +58,6 @@ export type Written = { readonly ok: CarrierRow | undefined } | { readonly refus
 export interface Due {
   readonly sessionId: string;
   readonly length: number;
-  /** Whether the asking harness has it. */
-  readonly own: boolean;
 }
 
 /** How sessions leave the log engine and come to it; each method is one conditional write. */
@@ -95,7 +93,10 @@ export interface LogStore extends MoveStore {
   touch(sessionId: string): Promise<boolean>;
   /** Marks the session as being deleted, and as due unless it is elsewhere. */
   startClosing(sessionId: string): Promise<void>;
-  /** Takes the lease where nobody has it, or its holder is silent, and the session is not elsewhere. */
+  /**
+   * Takes the lease where nobody has it, or its holder is silent, and the session is not elsewhere. Also where the asker
+   * has it already: the answer to an earlier claim may have been lost.
+   */
   claim(sessionId: string, holder: string): Promise<(Lease & { readonly head: Head }) | undefined>;
   append(lease: Lease, write: HarnessWrite): Promise<Written>;
   /**

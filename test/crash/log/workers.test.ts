@@ -16,7 +16,7 @@ import {
   type Event,
 } from '../../support/crash-client.ts';
 import { commandStarted, tellToGoOn, UNTIL_TOLD } from '../../support/crash-hand.ts';
-import { openFleet } from '../../support/crash-harness.ts';
+import { harnessOf, holderOf } from '../../support/crash-harness.ts';
 import {
   cleanUp,
   hang,
@@ -60,10 +60,11 @@ describe('a worker that is killed', () => {
       const watched = await watch(server, session);
       const mark = `mark-${session}`;
       const asked = async () => await modelRequests(server, mark);
-      const fleet = await openFleet(server);
       await say(server, session, `${mark}\n${script(SLOW)}`);
       await eventually('the model to be asked', async () => (await asked()).length === 1);
-      const killed = await server.kill(fleet.holderOf(session).holder);
+      const { holder } = await holderOf(server, session);
+      const name = await harnessOf(dataDir, holder);
+      const killed = await server.kill(holder);
       const again = await eventually('the model to be asked again', async () => (await asked())[1]);
       tookMs.push(Date.parse(again.received_at) - killed.atMs);
       measured('worker killed in a model call, to that of another worker', tookMs.at(-1) ?? 0);
@@ -72,8 +73,7 @@ describe('a worker that is killed', () => {
       expect(await asked()).toHaveLength(2);
       expect(saidIn(await checkSession(server, session, watched))).toEqual([SLOW_TEXT]);
       watched.close();
-      fleet.close();
-      await server.back(killed);
+      await eventually('another harness', async () => (await harnessOf(dataDir, holder)) !== name, 30_000);
     }
     // Each may come upon a busy moment of the machine, but not all of them.
     expect(Math.min(...tookMs)).toBeLessThan(TAKEN_OVER_WITHIN_MS);
@@ -92,12 +92,11 @@ describe('a worker that stands still until it is taken for dead', () => {
   ])('in $what: what it still has to say is refused', async ({ what, lines, says, results }) => {
     const session = await makeSession(server);
     const watched = await watch(server, session);
-    const fleet = await openFleet(server);
     await say(server, session, script(...lines));
     const isTool = results.length > 0;
     const folder = isTool ? await commandStarted(dataDir, session, 'f') : undefined;
     if (!isTool) await watched.until('a preview', ({ type }) => type === 'event_delta');
-    const { holder, other } = fleet.holderOf(session);
+    const { holder, other } = await holderOf(server, session);
     await hang(server, holder, async () => {
       const hungMs = Date.now();
       await pause(SILENT_MS);
@@ -105,7 +104,7 @@ describe('a worker that stands still until it is taken for dead', () => {
       const end = await watched.until('the end of the turn', isIdle);
       measured(`worker hangs in ${what}, to the end of the turn by another one`, end.atMs - hungMs);
     });
-    expect(fleet.holderOf(session).holder).toBe(other);
+    expect((await holderOf(server, session)).holder).toBe(other);
     const listed = await checkSession(server, session, watched);
     expect(saidIn(listed)).toEqual([says]);
     expect(toolResults(listed)).toEqual(results);
@@ -114,7 +113,7 @@ describe('a worker that stands still until it is taken for dead', () => {
     const next = await server.without(other, async () => {
       const more = await turn(server, session, watched, script({ say: 'after' }));
       expect(more.filter(({ type }) => type === 'agent.message')).toHaveLength(1);
-      return fleet.holderOf(session).holder;
+      return (await holderOf(server, session)).holder;
     });
     expect(next).toBe(holder);
     const after = await checkSession(server, session, watched);
@@ -122,6 +121,5 @@ describe('a worker that stands still until it is taken for dead', () => {
     expect(saidIn(after)).toEqual([says, 'after']);
     expect(watched.seen.filter(({ frame }) => isIdle(frame))).toHaveLength(2);
     watched.close();
-    fleet.close();
   });
 });

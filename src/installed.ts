@@ -1,5 +1,5 @@
 /** Code of engines that a server may have been built without. */
-import { ConfigError } from '../config.ts';
+import { ConfigError } from './config.ts';
 
 /** Why there is none. */
 export const NOT_INSTALLED = 'this engine is not part of this server';

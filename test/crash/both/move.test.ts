@@ -117,9 +117,9 @@ for (const role of ['api', 'worker', 'temporal'] as const) {
       first.close();
 
       const taken: string[] = [];
-      let isOver = false;
+      const over = new AbortController();
       const sending = (async () => {
-        for (let nth = 0; !isOver; nth += 1) {
+        for (let nth = 0; !over.signal.aborted; nth += 1) {
           taken.push(await insist(id, nth));
           await sleep(30);
         }
@@ -135,7 +135,7 @@ for (const role of ['api', 'worker', 'temporal'] as const) {
         await settled(id);
         longest = Math.max(longest, Date.now() - killed.atMs);
       }
-      isOver = true;
+      over.abort();
       await sending;
       measured(`the ${role} killed in a move, to its end, at the longest`, longest);
 
