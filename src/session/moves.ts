@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LoopState } from '../loop/state.ts';
 import { SessionGoneError, type SessionSeed, type Sessions } from '../session.ts';
-import { foldView } from '../view.ts';
+import { foldView, resumed } from '../view.ts';
 import { settle, type ArchivedCarrier, type WrittenCarrier } from './archive.ts';
 import { isSameHome, type EngineName, type Home, type Homes } from './home.ts';
 import type { Readers } from './readers.ts';
@@ -38,6 +38,8 @@ export interface Moves {
   begin(id: string, to: EngineName): Promise<void>;
   /** Carries a session's move on, if there is one, and resolves when it has come to its end. */
   carry(id: string): Promise<void>;
+  /** The same, but waits for it only so long. Answers where the session is then. */
+  carryFor(id: string, limitMs: number): Promise<Whereabouts>;
   /** Carries on what others have left. Does not wait for it. */
   carryAll(): Promise<void>;
   /** Leaves everything as it is, for others to carry on. */
@@ -81,6 +83,9 @@ export function createMoves(deps: MovesDeps): Moves {
   const underWay = new Map<string, Promise<void>>();
   const move = homes && lives && createMove({ ...deps, homes, lives }, signal);
 
+  /** Sessions that somebody has asked for since they were last looked at. */
+  const asked = new Set<string>();
+
   async function persist(id: string): Promise<void> {
     for (let failures = 0; ; failures += 1) {
       try {
@@ -95,10 +100,17 @@ export function createMoves(deps: MovesDeps): Moves {
     }
   }
 
+  /** Whoever joins just when a move is over may have begun another one: it is looked at once more. */
+  async function untilNobodyAsks(id: string): Promise<void> {
+    while (asked.delete(id) && !signal.aborted) await persist(id);
+    underWay.delete(id);
+  }
+
   function carry(id: string): Promise<void> {
+    asked.add(id);
     const known = underWay.get(id);
     if (known) return known;
-    const work = persist(id).finally(() => underWay.delete(id));
+    const work = untilNobodyAsks(id);
     underWay.set(id, work);
     return work;
   }
@@ -115,6 +127,13 @@ export function createMoves(deps: MovesDeps): Moves {
       void carry(id);
     },
     carry,
+    async carryFor(id, limitMs) {
+      const over = new AbortController();
+      const limit = sleep(limitMs, undefined, { signal: over.signal }).catch(() => undefined);
+      await Promise.race([carry(id), limit]);
+      over.abort();
+      return await homeOf(id);
+    },
     async carryAll() {
       for (const id of (await homes?.moving(MOST_AT_ONCE)) ?? []) void carry(id);
     },
@@ -134,12 +153,12 @@ function createMove(deps: MoveDeps, signal: AbortSignal): (id: string) => Promis
   /** Its log is sealed: a workflow goes on with what the loop remembers. */
   async function arrive(id: string, home: Home): Promise<void> {
     const { entries } = await readers.synced(id);
-    const view = foldView(undefined, entries.slice(0, home.base));
+    const brought = entries.slice(0, home.base);
+    const view = foldView(undefined, brought);
     const [first] = await sessions.getEvents(id, { to: 1 });
     if (first?.event.type !== 'x.session_created') throw new SessionGoneError(`no session ${id}`);
     const seed = { ...first.event, title: view.title };
-    // The log does not say that a hand was tried for. Where that is wanted, no turn is over before it has been.
-    await lives.begin(id, home, { seed, state: { ...view.loop, handTried: true } });
+    await lives.begin(id, home, { seed, state: resumed(view.loop, brought) });
     await homes.arrived(id, home.life);
     const now = await homes.find(id);
     if (!now || now.isClosing) await lives.undo(id, home);

@@ -16,7 +16,7 @@ import {
   started,
   type FakeSource,
 } from '../support/history.ts';
-import type { Moves } from '../../src/session/moves.ts';
+import { MoveRefusedError, MoveUnderWayError, type Moves } from '../../src/session/moves.ts';
 import { readSessions } from '../support/read-sessions.ts';
 
 const PATH = '/v1/x/sessions/sesn_1';
@@ -41,26 +41,29 @@ interface World extends TestPlane {
   readonly listeners: Set<(message: PreviewMessage) => void>;
   /** What the context was asked to be made of. */
   readonly asked: (readonly Entry[])[];
+  readonly moves: Moves;
   get(path: string, headers?: Record<string, string>): Promise<Response>;
   slice(query?: string): Promise<SliceBody>;
 }
 
-const unasked = async (): Promise<never> => {
-  throw new Error('nobody asks for moves here');
-};
-const NO_MOVES: Moves = {
-  where: unasked,
-  begin: unasked,
-  carry: unasked,
-  carryAll: unasked,
-  stop: () => undefined,
-};
+/** Moves of a session that is on Temporal, unless a test says otherwise. */
+function fakeMoves(): Moves {
+  return {
+    where: async () => ({ engine: 'temporal', movingTo: undefined }),
+    begin: async () => undefined,
+    carry: async () => undefined,
+    carryFor: async () => ({ engine: 'temporal', movingTo: undefined }),
+    carryAll: async () => undefined,
+    stop: () => undefined,
+  };
+}
 
 /** One session, `sesn_1`, whose log begins with its creation: position 0, hidden. */
 async function createWorld(): Promise<World> {
   const source = createFakeSource({ pageSize: 100 });
   source.add(RUN, [started([created()])]);
   const listeners: World['listeners'] = new Set();
+  const moves = fakeMoves();
   const asked: (readonly Entry[])[] = [];
   const records = await openRecords({ kind: 'sqlite', path: ':memory:' });
   const plane = await createTestPlane({
@@ -77,7 +80,7 @@ async function createWorld(): Promise<World> {
           close: async () => undefined,
         },
         now: () => '2026-11-26T12:00:00.000000Z',
-        moves: NO_MOVES,
+        moves,
         contextOf(entries) {
           asked.push(entries);
           return entries.length > 1 ? { made_of: entries.length } : undefined;
@@ -104,7 +107,7 @@ async function createWorld(): Promise<World> {
     expect(answer.status).toBe(200);
     return (await answer.json()) as SliceBody;
   };
-  return { ...plane, source, listeners, asked, get, slice };
+  return { ...plane, source, listeners, asked, moves, get, slice };
 }
 
 async function problemOf(answer: Response): Promise<string> {
@@ -141,8 +144,9 @@ function fill({ source }: World): void {
 
 describe('every extension', () => {
   const paths = [`${PATH}/events`, `${PATH}/events/stream`, `${PATH}/context`];
+  const allPaths = [PATH, ...paths];
 
-  it.each(paths)('%s needs a key, and shows no session to another workspace', async (path) => {
+  it.each(allPaths)('%s needs a key, and shows no session to another workspace', async (path) => {
     const anonymous = await world.app.request(`http://drover.test${path}`);
     expect(anonymous.status).toBe(401);
     expect(anonymous.headers.get('request-id')).toMatch(/^req_/);
@@ -451,5 +455,61 @@ describe('a context', () => {
         position,
         request: null,
       });
+  });
+});
+
+describe('a move', () => {
+  const move = (body: object): Promise<Response> => world.send('POST', `${PATH}/move`, JSON.stringify(body));
+  const on = (engine: string, moving_to: string | null) => ({
+    id: 'sesn_1',
+    type: 'session_engine',
+    engine,
+    moving_to,
+  });
+
+  it('is begun, waited for, and said to be over', async () => {
+    const done: unknown[] = [];
+    world.moves.begin = async (...args) => void done.push(args);
+    world.moves.carryFor = async (id) => {
+      done.push(id);
+      return { engine: 'log', movingTo: undefined };
+    };
+    const answer = await move({ to: 'log' });
+    expect(answer.status).toBe(200);
+    expect(await answer.json()).toEqual(on('log', null));
+    expect(done).toEqual([['sesn_1', 'log'], 'sesn_1']);
+  });
+
+  it('that takes longer is under way: 202', async () => {
+    const now = { engine: 'temporal', movingTo: 'log' } as const;
+    world.moves.carryFor = async () => now;
+    world.moves.where = async () => now;
+    const answer = await move({ to: 'log' });
+    expect(answer.status).toBe(202);
+    expect(await answer.json()).toEqual(on('temporal', 'log'));
+    expect(await (await world.get(PATH)).json()).toEqual(on('temporal', 'log'));
+  });
+
+  it.each([
+    [{ to: 'mars' }, 'to: '],
+    [{}, 'to: Field required'],
+    [{ to: 'log', now: true }, 'now: '],
+  ])('is refused for %j', async (body, message) => {
+    expect(await problemOf(await move(body))).toContain(message);
+  });
+
+  it('is refused where there is no such engine, while another is under way, and at the end', async () => {
+    world.moves.begin = async () => {
+      throw new MoveRefusedError('this server has no Temporal');
+    };
+    expect(await problemOf(await move({ to: 'temporal' }))).toBe('to: this server has no Temporal');
+    world.moves.begin = async () => {
+      throw new MoveUnderWayError('session sesn_1 is being moved to the log engine');
+    };
+    const conflict = await move({ to: 'temporal' });
+    expect(conflict.status).toBe(409);
+    expect(conflict.headers.get('x-should-retry')).toBe('false');
+    world.source.add(RUN, [completed([TERMINATED]), ENDED]);
+    expect(await problemOf(await move({ to: 'log' }))).toContain('is terminated');
   });
 });

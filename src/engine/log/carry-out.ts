@@ -6,7 +6,8 @@ import type { Operation } from '../../loop.ts';
 import { failureDrafts, OPERATION_POLICY } from '../../loop/failure.ts';
 import type { LoopState } from '../../loop/state.ts';
 import { HopelessError, messageOf, runUntil, type Attempt, type Operations } from '../../operations.ts';
-import { pauseEndMs, provisionings, type Result, type Start } from './plan.ts';
+import { provisionings } from '../../view.ts';
+import { pauseEndMs, type Result, type Start } from './plan.ts';
 
 /** What it takes. */
 export interface CarryOutDeps {

@@ -9,9 +9,9 @@ import { closed, ended, fold, isBusy, type LoopState } from '../../loop/state.ts
 import { messageOf, type Operations } from '../../operations.ts';
 import { SessionGoneError } from '../../session.ts';
 import type { Reader } from '../../session/reader.ts';
-import { draftOf } from '../../view.ts';
+import { draftOf, resumed } from '../../view.ts';
 import { createRunning } from './carry-out.ts';
-import { callOf, plan, resumed, type Plan, type Result } from './plan.ts';
+import { callOf, plan, type Plan, type Result } from './plan.ts';
 import type { CarrierRow, Lease, LogStore } from './store.ts';
 
 /** What a driver works with. */

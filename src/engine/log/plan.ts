@@ -75,17 +75,6 @@ export function callOf(operation: Operation): string {
   return operation.kind === 'tool' ? operation.callId : '';
 }
 
-/** What the log does not say of what the loop remembers, for a harness that takes a session over. */
-export function resumed(state: LoopState, entries: readonly Entry[]): LoopState {
-  return { ...state, handTried: provisionings(entries) > 0 };
-}
-
-/** How many hands have been asked for: names the next one, the same whoever asks. */
-export function provisionings(entries: readonly Entry[]): number {
-  return entries.filter(({ event: { type } }) => type === 'x.hand_provisioned' || type === 'x.hand_failed')
-    .length;
-}
-
 /** When the pause before the next try of the model ends, counted from the event that began it. */
 export function pauseEndMs(entries: readonly Entry[], ms: number): number {
   const began = entries.findLast(({ event }) => event.type === 'session.status_rescheduled');

@@ -3,14 +3,13 @@
  * moves between engines.
  */
 import type { Context } from 'hono';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { toWire, type Entry } from '../../log.ts';
 import { DELTA_TYPES, LISTABLE_TYPES } from '../../wire/event.ts';
 import { invalidRequest, type ApiError } from '../../wire/error.ts';
 import { parse } from '../../wire/parse.ts';
 import { newId } from '../../id.ts';
-import type { Moves } from '../../session/moves.ts';
+import type { Moves, Whereabouts } from '../../session/moves.ts';
 import type { App } from '../app.ts';
 import { readBody } from '../body.ts';
 import { intParam, limitParam, listParam, readQuery, wordParam } from '../query.ts';
@@ -131,29 +130,26 @@ function mountCompact(app: App, { sessions, find }: RouteDeps): void {
 }
 
 function mountMove(app: App, { sessions, moves, find }: RouteDeps): void {
-  const show = async (id: string) => {
-    const { engine, movingTo } = await orApiError(id, moves.where(id));
-    return { id, type: 'session_engine' as const, engine, moving_to: movingTo ?? null };
-  };
+  const show = (id: string, { engine, movingTo }: Whereabouts) => ({
+    id,
+    type: 'session_engine' as const,
+    engine,
+    moving_to: movingTo ?? null,
+  });
 
-  app.get('/v1/x/sessions/:id', async (c) => c.json(await show((await find(c)).id)));
+  app.get('/v1/x/sessions/:id', async (c) => {
+    const { id } = await find(c);
+    return c.json(show(id, await orApiError(id, moves.where(id))));
+  });
 
   app.post('/v1/x/sessions/:id/move', async (c) => {
     const { id } = await find(c);
     const { to } = await readBody(c, moveBody);
     if ((await readView(sessions, id)).terminatedAt !== null) throw terminated(id);
     await orApiError(id, moves.begin(id, to));
-    await withinLimit(moves.carry(id), MOVED_WITHIN_MS);
-    const shown = await show(id);
-    return c.json(shown, shown.moving_to === null ? 200 : 202);
+    const now = await orApiError(id, moves.carryFor(id, MOVED_WITHIN_MS));
+    return c.json(show(id, now), now.movingTo === undefined ? 200 : 202);
   });
-}
-
-async function withinLimit(work: Promise<void>, limitMs: number): Promise<void> {
-  const over = new AbortController();
-  const { signal } = over;
-  await Promise.race([work, sleep(limitMs, undefined, { signal }).catch(() => undefined)]);
-  over.abort();
 }
 
 /** 400 for a position that the log does not have. */
