@@ -112,6 +112,7 @@ export default defineConfig({
       },
       { test: { name: 'crash', ...crash, exclude: [ONLY_LOG], ...order(7) } },
       { test: { name: 'crash-log', ...crash, ...withLog, exclude: [ONLY_TEMPORAL, BOTH], ...order(8) } },
+      { test: { name: 'differential', include: ['test/differential/**/*.test.ts'], ...slow, ...order(9) } },
     ],
   },
 });

@@ -69,6 +69,8 @@ export interface Conversation {
   readonly index: number;
   /** A word that every request to the model holds. */
   readonly mark: string;
+  /** Whether results may come in any order; then no prompt may grow so long that some are cleared. */
+  readonly isWide: boolean;
   readonly agent: AgentCreateParams;
   readonly budgetCents: number | null;
   readonly initial: readonly MessageBlock[] | null;

@@ -5,25 +5,42 @@ import { handScene, killScene } from './kills.ts';
 import { ordinaryScene } from './scenes.ts';
 import { dealPolicies, message, send, smallTalk, speech, text, toolsUnder, type Stage } from './stage.ts';
 
-/** A conversation of a seed; the same two numbers give the same one. */
-export function makeConversation(seed: number, index: number): Conversation {
+/** The models of agents: both ways to think, and one that takes no system messages. */
+export const MODELS = ['claude-opus-4-8', 'claude-sonnet-5', 'claude-haiku-4-5'] as const;
+
+/** What conversations may do beyond what all engines agree on. */
+export interface Daring {
+  /** Interrupts operations whose worker has just been killed, before another one takes over. */
+  readonly interruptsLost?: boolean;
+}
+
+/** A conversation of a seed; the same numbers give the same one. */
+export function makeConversation(
+  seed: number,
+  index: number,
+  { interruptsLost = false }: Daring = {},
+): Conversation {
   const dice = createDice(seed, index);
   const mark = `c${seed}-${index}`;
   let names = 0;
-  const model = dice.weigh([
-    [3, 'claude-opus-4-8'],
-    [2, 'claude-sonnet-5'],
-    [1, 'claude-haiku-4-5'],
-  ]);
+  const model = dice.pick(MODELS);
   const policies = dealPolicies(dice);
   const isWide = dice.chance(0.35);
-  const stage: Stage = { dice, model, isWide, policies, name: () => `${mark}-${(names += 1)}` };
-  const budgetCents = dice.chance(0.12) ? dice.int(20, 400) : null;
+  const stage: Stage = {
+    dice,
+    model,
+    isWide,
+    interruptsLost,
+    policies,
+    name: () => `${mark}-${(names += 1)}`,
+  };
+  const budgetCents = dice.chance(0.12) ? dice.int(5, 60) : null;
   const initial = dice.chance(0.15) ? initialBlocks(stage) : null;
   return {
     seed,
     index,
     mark,
+    isWide,
     agent: { name: 'Tester', model, system: `You are ${mark}.`, tools: toolsUnder(policies) },
     budgetCents,
     initial,
@@ -38,8 +55,8 @@ function initialBlocks(stage: Stage) {
 
 /** Two to five scenes, and in every fifth conversation one or two that kill. */
 function scenesOf(stage: Stage): Scene[] {
-  const { dice } = stage;
-  const scenes = Array.from({ length: dice.int(2, 5) }, () => ordinaryScene(stage));
+  const { dice, isWide } = stage;
+  const scenes = Array.from({ length: dice.int(2, isWide ? 3 : 5) }, () => ordinaryScene(stage));
   const insert = (scene: Scene): void => void scenes.splice(dice.int(0, scenes.length), 0, scene);
   if (dice.chance(0.08)) insert(handScene(stage));
   if (dice.chance(0.14)) for (let kills = dice.int(1, 2); kills > 0; kills -= 1) insert(killScene(stage));
@@ -67,6 +84,6 @@ function settled(dice: Dice, { name, steps }: Scene): Scene {
     [2, 'deny'],
     [1, 'interrupt'],
   ]);
-  const cap = dice.chance(0.3) ? null : dice.int(10, 300);
+  const cap = dice.chance(0.3) ? null : dice.int(5, 60);
   return { name, steps: [{ do: 'settle', calls, cap }, ...steps] };
 }

@@ -62,11 +62,18 @@ export function handScene(stage: Stage): Scene {
   };
 }
 
-/** What is done while the process is down, and what once it is back; either may be nothing. */
-function around(stage: Stage, victim: Exclude<Victim, 'hand'>, act: readonly Step[]): Step[] {
+/** What is done while the process is down, or once it is back. Now and then the other process dies, too. */
+function around({ dice }: Stage, victim: Exclude<Victim, 'hand'>, act: readonly Step[]): Step[] {
   const kill: Step = { do: 'kill', victim };
+  const other: Step = { do: 'kill', victim: victim === 'api' ? 'worker' : 'api' };
+  const kills = dice.chance(0.15) ? [kill, other] : [kill];
   const recover: Step = { do: 'recover', victim };
-  return stage.dice.chance(0.5) ? [kill, ...act, recover] : [kill, recover, ...act];
+  return dice.chance(0.5) ? [...kills, ...act, recover] : [...kills, recover, ...act];
+}
+
+/** Whether what the kill hits is interrupted afterwards. */
+function isInterrupted({ dice, interruptsLost }: Stage, victim: Exclude<Victim, 'hand'>): boolean {
+  return dice.chance(0.25) && (victim === 'api' || interruptsLost);
 }
 
 function inModelCall(stage: Stage, victim: Exclude<Victim, 'hand'>): Step[] {
@@ -79,7 +86,8 @@ function inModelCall(stage: Stage, victim: Exclude<Victim, 'hand'>): Step[] {
     send(message(stage, [...opening, ...BEFORE, ...lines, ...closing])),
     reached,
     ...queued,
-    ...around(stage, victim, [dice.chance(0.25) ? INTERRUPT : release]),
+    // What is queued goes on with the script, so its hold must be gone by then.
+    ...around(stage, victim, isInterrupted(stage, victim) ? [INTERRUPT, release] : [release]),
     REST,
   ];
 }
@@ -90,11 +98,12 @@ function inToolCall(stage: Stage, victim: Exclude<Victim, 'hand'>): Step[] {
   const beside = dice.chance(0.2) ? [lookup(stage)] : [];
   const queued = dice.chance(0.3) ? [send(smallTalk(stage))] : [];
   const closing = [{ call: 'bash', input: { command: 'ls | wc -l' } }, { say: 'It was: {{result}}' }];
+  const acted = around(stage, victim, [isInterrupted(stage, victim) ? INTERRUPT : open]);
   return [
     send(message(stage, [round([line, ...beside]), ...closing])),
     started,
     ...queued,
-    ...around(stage, victim, [dice.chance(0.25) ? INTERRUPT : open]),
+    ...(dice.chance(0.15) ? around(stage, victim, [{ do: 'kill', victim: 'hand' }]) : acted),
     REST,
   ];
 }

@@ -86,7 +86,6 @@ const running: Where = (stage, interrupt) => {
   const { line, started } = gated(stage);
   const beside = dice.weigh<Line[]>([
     [4, []],
-    [stage.isWide ? 1 : 0, [call(stage, 'bash')]],
     [1, [lookup(stage)]],
     [1, [call(stage, policies.asked)]],
   ]);

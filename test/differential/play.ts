@@ -135,9 +135,12 @@ async function take(one: Play, step: Step): Promise<boolean> {
     case 'send':
       await sendEvents(one, step.events);
       return true;
-    case 'update':
-      note(one, step, statusOnly(one, await side.request('POST', session, step.body)));
+    case 'update': {
+      const isAtRest = isResting(one);
+      const answer = await side.request('POST', session, step.body);
+      note(one, step, isAtRest ? answer : statusOnly(answer));
       return true;
+    }
     case 'raise':
       await raise(one, step.byCents);
       return true;
@@ -172,9 +175,12 @@ async function take(one: Play, step: Step): Promise<boolean> {
   }
 }
 
-/** In the middle of a turn a busy engine may answer an update before it can show it. */
-function statusOnly(one: Play, answer: Answer): object {
-  return answer.status === 200 && !isResting(one) ? { status: answer.status } : answer;
+/**
+ * What of an accepted update is the same everywhere while a session works: a busy engine may answer before it can show
+ * the change, and what the session does goes on.
+ */
+function statusOnly({ status, body }: Answer): object {
+  return status === 200 ? { status } : { status, body };
 }
 
 function note(one: Play, step: object, answer: unknown): void {
@@ -273,6 +279,8 @@ async function isThere(one: Play, step: Exclude<Awaited, { for: 'rest' }>): Prom
     case 'hold':
       return isHeld(one, step);
     case 'file': {
+      // The stream may be slower than the command, and what is sent next is about calls that it shows.
+      if (!hasShown(one, step.file)) return false;
       const folders = await one.side.handFolders(one.id);
       const found = await Promise.all(folders.map((folder) => exists(join(folder, 'workspace', step.file))));
       return found.includes(true);
@@ -284,6 +292,14 @@ async function isThere(one: Play, step: Exclude<Awaited, { for: 'rest' }>): Prom
     case 'judge':
       return judgeRequests(one) > one.judgedBefore;
   }
+}
+
+/** Whether the stream has shown the answer whose call makes this file, to its end. */
+function hasShown({ watched }: Play, file: string): boolean {
+  const at = watched.events.findLastIndex(
+    ({ event }) => event.type === 'agent.tool_use' && JSON.stringify(event.input).includes(file),
+  );
+  return at >= 0 && watched.events.slice(at).some(({ event }) => event.type === 'span.model_request_end');
 }
 
 function isHeld(one: Play, { hold, said }: Extract<Awaited, { for: 'hold' }>): boolean {
@@ -331,7 +347,7 @@ async function raise(one: Play, byCents: number | null): Promise<void> {
   const spent = usage?.type === 'session.usage' ? Number(usage.usage.list_cost?.amount ?? 0) : 0;
   const budget = byCents === null ? null : budgetOf(Math.max(1, spent + byCents));
   const answer = await one.side.request('POST', `/v1/sessions/${one.id}`, { budget });
-  note(one, { do: 'raise', byCents }, statusOnly(one, answer));
+  note(one, { do: 'raise', byCents }, statusOnly(answer));
   const { budget: now } = answer.body as { budget?: unknown };
   const isRaised = answer.status === 200 && rest?.stop_reason.type === 'budget_reached';
   // It goes on by itself, with what it was about to do.

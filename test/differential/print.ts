@@ -1,4 +1,5 @@
 /** What a person reads of a run. Pure. */
+import { isSecretName } from '../../src/config.ts';
 import type { Conversation } from './conversation.ts';
 import type { Finding, Report, RunOptions } from './run.ts';
 import type { SideSettings } from './side.ts';
@@ -20,9 +21,10 @@ export function showFinding({ conversation, difference, fault }: Finding, option
 }
 
 /** The command that plays one conversation again. */
-export function replayCommand({ seed, index }: Conversation, { left, right }: RunOptions): string {
+export function replayCommand({ seed, index }: Conversation, { left, right, daring }: RunOptions): string {
   const sides = `--left ${quoted(showSide(left))} --right ${quoted(showSide(right))}`;
-  return `npm run differential -- --seed ${seed} --only ${index} ${sides}`;
+  const more = daring?.interruptsLost ? ' --interrupt-lost' : '';
+  return `npm run differential -- --seed ${seed} --only ${index} ${sides}${more}`;
 }
 
 /** A conversation, step by step. */
@@ -38,34 +40,43 @@ export function showConversation({ seed, index, agent, budgetCents, initial, sce
   ].join('\n');
 }
 
+/** How often what was seen. */
+export function showSeen({ seen }: Pick<Report, 'seen'>): string {
+  const names = Object.keys(seen).toSorted();
+  return names.map((name) => `${String(seen[name]).padStart(8)} ${name}`).join('\n');
+}
+
 /** The closing line. */
 export function showReport(
-  { conversations, events, kills, findings }: Report,
+  { conversations, events, kills, findings }: Omit<Report, 'seen'>,
   { left, right }: Pick<RunOptions, 'left' | 'right'>,
 ): string {
   const { worker, api, hand, hits } = kills;
   return (
     `differential: ${conversations} conversations on ${showSide(left)} and ${showSide(right)}: ${events} events and ` +
-    `${worker + api + hand} kills (worker ${worker}, api ${api}, hand ${hand}; in ${hits} conversations) compared, ` +
+    `${worker + api + hand} kills (worker ${worker}, api ${api}, hand ${hand}) that hit ${hits} times compared, ` +
     `${findings.length} differences`
   );
 }
 
-/** Reads a side: the name of an engine, then settings: `log DROVER_STEERING=round`. */
+/** Reads a side: the name of an engine, then `postgres` and settings: `log postgres DROVER_STEERING=round`. */
 export function readSide(text: string): SideSettings {
-  const [engine, ...settings] = text.split(/\s+/).filter((word) => word !== '');
+  const [engine, ...words] = text.split(/\s+/).filter((word) => word !== '');
   if (engine !== 'temporal' && engine !== 'log')
     throw new Error(`expected temporal or log, then settings, got "${text}"`);
-  const env = settings.map((setting) => {
-    const [, name, value] = /^([A-Z_]+)=(.*)$/.exec(setting) ?? [];
-    if (name === undefined || value === undefined) throw new Error(`expected NAME=value, got "${setting}"`);
-    return [name, value] as const;
-  });
-  return { engine, env: Object.fromEntries(env) };
+  const env = words
+    .filter((word) => word !== 'postgres')
+    .map((setting) => {
+      const [, name, value] = /^([A-Z_]+)=(.*)$/.exec(setting) ?? [];
+      if (name === undefined || value === undefined) throw new Error(`expected NAME=value, got "${setting}"`);
+      return [name, value] as const;
+    });
+  return { engine, ...(words.includes('postgres') ? { postgres: true } : {}), env: Object.fromEntries(env) };
 }
 
-function showSide({ engine, env }: SideSettings): string {
-  return [engine, ...Object.entries(env).map(([name, value]) => `${name}=${value}`)].join(' ');
+function showSide({ engine, postgres, env }: SideSettings): string {
+  const settings = Object.entries(env).map(([name, value]) => `${name}=${isSecretName(name) ? '…' : value}`);
+  return [engine, ...(postgres ? ['postgres'] : []), ...settings].join(' ');
 }
 
 function quoted(text: string): string {

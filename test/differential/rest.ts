@@ -26,11 +26,12 @@ export function restOf(events: readonly Placed[], { queued, answered, from }: Se
   const idle = events[at]?.event;
   if (idle?.type !== 'session.status_idle' || at < from) return undefined;
   const { stop_reason: stop } = idle;
-  // Messages stay queued while it waits; what answers a call is followed by another idle, which no longer names it.
+  // What came before stays queued while it waits for calls or at the cap. What answers a call is followed by another
+  // idle, which no longer names it.
   const isOver =
     stop.type === 'requires_action'
       ? !stop.event_ids.some((id) => answered.has(id))
-      : allTaken(events, queued);
+      : stop.type === 'budget_reached' || allTaken(events, queued);
   return isOver ? idle : undefined;
 }
 

@@ -1,11 +1,12 @@
 /** Plays conversations on two servers at the same time, and compares what can be read of them afterwards. */
 import { isDeepStrictEqual } from 'node:util';
+import { promptTokens } from '../../src/log.ts';
 import { checkLog } from '../support/invariants.ts';
 import { findDifference, findFault, type Difference } from './compare.ts';
 import { hasKills, type Conversation } from './conversation.ts';
-import { makeConversation } from './generate.ts';
+import { makeConversation, type Daring } from './generate.ts';
 import { play, type Transcript } from './play.ts';
-import { startSide, type Side, type SideSettings } from './side.ts';
+import { CLEAR_AT_TOKENS, startSide, type Side, type SideSettings } from './side.ts';
 import { createMeeting, type Meeting } from './strikes.ts';
 
 /** What is played on what. */
@@ -13,12 +14,15 @@ export interface RunOptions {
   readonly seed: number;
   /** Which conversations of the seed. */
   readonly indexes: readonly number[];
+  readonly daring?: Daring;
   readonly left: SideSettings;
   readonly right: SideSettings;
   /** How many at a time. */
   readonly abreast: number;
   /** Holds each log against the invariants, too, which takes longer than to play it. */
   readonly checkInvariants?: boolean;
+  /** Ends the run early, and stops both servers. */
+  readonly signal?: AbortSignal;
   readonly onFinding?: (finding: Finding) => void;
   readonly onProgress?: (done: number) => void;
 }
@@ -36,7 +40,9 @@ export interface Report {
   readonly conversations: number;
   /** Entries of logs, on one side. */
   readonly events: number;
-  /** SIGKILLs on one side, and how many conversations they hit. */
+  /** How many there were of each type; idles by their reason. */
+  readonly seen: Readonly<Record<string, number>>;
+  /** SIGKILLs on one side, and how often a conversation was hit by one. */
   readonly kills: {
     readonly worker: number;
     readonly api: number;
@@ -52,18 +58,23 @@ interface Match {
   readonly options: RunOptions;
   readonly findings: Finding[];
   readonly kills: { worker: number; api: number; hand: number; hits: number };
+  readonly seen: Record<string, number>;
   events: number;
   done: number;
 }
 
 /** Runs it. */
 export async function runDifferential(options: RunOptions): Promise<Report> {
-  const conversations = options.indexes.map((index) => makeConversation(options.seed, index));
+  const { seed, indexes, daring } = options;
+  const conversations = indexes.map((index) => makeConversation(seed, index, daring));
   const left = await startSide(options.left);
   try {
     const right = await startSide(options.right);
     try {
-      return await compareAll({ left, right, options }, conversations);
+      return await Promise.race([
+        compareAll({ left, right, options }, conversations),
+        rejection(options.signal),
+      ]);
     } finally {
       await right.stop();
     }
@@ -72,12 +83,18 @@ export async function runDifferential(options: RunOptions): Promise<Report> {
   }
 }
 
+function rejection(signal: AbortSignal | undefined): Promise<never> {
+  return new Promise((_, reject) => {
+    signal?.addEventListener('abort', () => reject(new Error('broken off')), { once: true });
+  });
+}
+
 async function compareAll(
   sides: Pick<Match, 'left' | 'right' | 'options'>,
   conversations: readonly Conversation[],
 ): Promise<Report> {
   const kills = { worker: 0, api: 0, hand: 0, hits: 0 };
-  const match: Match = { ...sides, findings: [], kills, events: 0, done: 0 };
+  const match: Match = { ...sides, findings: [], kills, seen: {}, events: 0, done: 0 };
   const { abreast } = match.options;
   // Those that kill play among themselves: a kill hits everybody.
   const peaceful = conversations.filter((one) => !hasKills(one));
@@ -97,8 +114,8 @@ async function compareAll(
     kills.worker += meetings.left.killed.worker;
     kills.api += meetings.left.killed.api;
   }
-  const { findings, events } = match;
-  return { conversations: conversations.length, events, kills, findings };
+  const { findings, events, seen } = match;
+  return { conversations: conversations.length, events, seen, kills, findings };
 }
 
 async function compareOne(
@@ -123,10 +140,18 @@ async function compareOne(
   }
   const { hits } = left.value;
   match.events += left.value.entries.length;
+  for (const { event } of left.value.entries) {
+    const reason = event.type === 'session.status_idle' ? ` (${event.stop_reason.type})` : '';
+    const name = `${event.type}${reason}`;
+    match.seen[name] = (match.seen[name] ?? 0) + 1;
+  }
   match.kills.hand += hits.hand;
-  match.kills.hits += hits.hand + hits.worker + hits.api > 0 ? 1 : 0;
+  match.kills.hits += hits.hand + hits.worker + hits.api;
   for (const [name, { value }] of Object.entries({ left, right })) {
-    const fault = (match.options.checkInvariants ? brokenInvariant(value) : undefined) ?? findFault(value);
+    const fault =
+      (match.options.checkInvariants ? brokenInvariant(value) : undefined) ??
+      findFault(value) ??
+      tooLong(conversation, value);
     if (fault !== undefined) find({ fault: `${name}: ${fault}` });
   }
   const difference = findDifference(left.value, right.value, {
@@ -153,6 +178,17 @@ function brokenInvariant({ entries }: Transcript): string | undefined {
   } catch (error) {
     return `an invariant does not hold: ${textOf(error)}`;
   }
+}
+
+/** What is cleared from a prompt depends on the order of results: where that is free, nothing may be cleared. */
+function tooLong({ isWide }: Conversation, { entries }: Transcript): string | undefined {
+  const isOver = entries.some(
+    ({ event }) =>
+      event.type === 'span.model_request_end' && promptTokens(event.model_usage) >= CLEAR_AT_TOKENS,
+  );
+  return isWide && isOver
+    ? 'the conversation is too long for one whose results come in any order'
+    : undefined;
 }
 
 function haveSameSettings({ left, right }: RunOptions): boolean {

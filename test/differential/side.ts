@@ -3,6 +3,7 @@ import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { startPostgres } from '../../scripts/postgres.ts';
 import type { Entry } from '../../src/log.ts';
 import {
   cleanUp,
@@ -13,11 +14,14 @@ import {
 } from '../support/crash-server.ts';
 import { eventually } from '../support/process.ts';
 import { openSessions, type SessionsPlace } from '../support/sessions.ts';
+import { MODELS } from './generate.ts';
 import { serveHeldModel, type HeldModel } from './model.ts';
 
 /** Which engine a side has, and what else is set for it. */
 export interface SideSettings {
   readonly engine: SessionsPlace['engine'];
+  /** On a Postgres of its own, started for it; else on what the settings name. */
+  readonly postgres?: true;
   readonly env: Readonly<Record<string, string>>;
 }
 
@@ -51,27 +55,37 @@ export interface Side {
  */
 export const JUDGE_MODEL = 'judge';
 
+/** From so many tokens in a prompt, older results are cleared. */
+export const CLEAR_AT_TOKENS = 3000;
+
 /** What both sides are started with: nothing of what a log holds may depend on how long something takes. */
 const SETTINGS = {
   DROVER_SANDBOX: 'bubblewrap',
   DROVER_HAND_IDLE: '0',
   DROVER_MODEL_ATTEMPTS: '3',
   DROVER_MODEL_RETRY_BASE_MS: '20',
-  DROVER_CLEAR_AT: '4500',
+  DROVER_CLEAR_AT: String(CLEAR_AT_TOKENS),
   DROVER_KEEP_RESULTS: '2',
-  DROVER_COMPACT_AT: '9000',
+  DROVER_COMPACT_AT: '5000',
   DROVER_KEEP_ANSWERS: '1',
   DROVER_JUDGE_MODEL: JUDGE_MODEL,
   ANTHROPIC_API_KEY: 'not-needed',
 };
 /** So dear that a few turns spend a budget, and running costs nothing. */
+const DEAR = { input: 10_000, output: 50_000 };
 const PRICES = {
-  models: { claude: { input: 10_000, output: 50_000 }, [JUDGE_MODEL]: { input: 0, output: 0 } },
+  models: {
+    ...Object.fromEntries(MODELS.map((model) => [model, DEAR])),
+    [JUDGE_MODEL]: { input: 0, output: 0 },
+  },
   runtime_hour: 0,
 };
 
 /** Starts a server. */
-export async function startSide({ engine, env }: SideSettings): Promise<Side> {
+export async function startSide({ engine, postgres, env }: SideSettings): Promise<Side> {
+  // No machine dies here, only processes.
+  const database = postgres ? await startPostgres({ fsync: 'off' }) : undefined;
+  const databaseUrl = (await database?.createDatabase()) ?? env['DATABASE_URL'];
   const model = await serveHeldModel();
   const dataDir = await makeDataDir();
   const prices = `${dataDir}-prices.json`;
@@ -79,10 +93,12 @@ export async function startSide({ engine, env }: SideSettings): Promise<Side> {
   const end = async (server?: CrashServer): Promise<void> => {
     await cleanUp(dataDir, server);
     await model.close();
+    await database?.stop();
     await rm(prices, { force: true });
   };
   const settings = {
     ...SETTINGS,
+    ...(databaseUrl === undefined ? {} : { DATABASE_URL: databaseUrl }),
     DROVER_ENGINE: engine,
     DROVER_PRICES: prices,
     ANTHROPIC_BASE_URL: model.url,
@@ -91,8 +107,8 @@ export async function startSide({ engine, env }: SideSettings): Promise<Side> {
     await end();
     throw error;
   });
-  const { temporalAddress } = server;
-  const place = { engine, dataDir, temporalAddress, databaseUrl: env['DATABASE_URL'] };
+  const temporalAddress = engine === 'temporal' ? server.temporalAddress : undefined;
+  const place = { engine, dataDir, temporalAddress, databaseUrl };
   const opened = await openSessions(place).catch(async (error: unknown) => {
     await end(server);
     throw error;

@@ -333,6 +333,7 @@ describe('what a person reads', () => {
     expect(replayCommand(conversation, options)).toBe(
       `npm run differential -- --seed ${SEED} --only 3 --left "temporal DROVER_STEERING=round A=1=2" --right log`,
     );
+    expect(readSide('log postgres')).toEqual({ engine: 'log', postgres: true, env: {} });
     expect(() => readSide('steam')).toThrow(/expected temporal or log/);
     expect(() => readSide('log what')).toThrow(/expected NAME=value/);
   });
