@@ -361,7 +361,7 @@ describe('what a person reads', () => {
     const kills = { worker: 1, api: 2, hand: 3, hits: 4 };
     expect(showReport({ conversations: 5, events: 60, kills, findings: [] }, options)).toBe(
       'differential: 5 conversations on temporal DROVER_STEERING=round A=1=2 and log: 60 events and 6 kills ' +
-        '(worker 1, api 2, hand 3; in 4 conversations) compared, 0 differences',
+        '(worker 1, api 2, hand 3) that hit 4 times compared, 0 differences',
     );
   });
 });

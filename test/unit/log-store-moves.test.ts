@@ -179,7 +179,7 @@ describe.each(DATABASE_KINDS)('a session on the move (%s)', (kind) => {
     await store.claim(ID, 'harness-that-never-beat');
     await store.sendAway(ID);
     await store.beat(HOLDER);
-    expect(await store.due(HOLDER, 10)).toEqual([{ sessionId: ID, length: 2, own: false }]);
+    expect(await store.due(HOLDER, 10)).toEqual([{ sessionId: ID, length: 2 }]);
     const lease = await store.claim(ID, HOLDER);
     expect(lease?.head.place).toBe('leaving');
   });
