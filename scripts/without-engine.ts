@@ -20,7 +20,7 @@ const ENGINES = {
   log: { code: ['src/engine/log.ts', 'src/engine/log'], tests: 'server' },
 } as const;
 
-const NEEDS_BOTH = 'test/server/both/**';
+const NEEDS_BOTH = 'test/server/both';
 
 const [name, ...rest] = process.argv.slice(2);
 if (name !== 'temporal' && name !== 'log') {
@@ -31,7 +31,7 @@ const { code, tests } = ENGINES[name];
 const copy = mkdtempSync(join(tmpdir(), `drover-without-${name}-`));
 try {
   const files = execFileSync('git', ['ls-files', '-z'], { cwd: ROOT, encoding: 'utf8' });
-  for (const file of files.split('\0').filter((path) => path !== '' && !isIn(path, code))) {
+  for (const file of files.split('\0').filter((path) => path !== '' && !isIn(path, [...code, NEEDS_BOTH]))) {
     mkdirSync(dirname(join(copy, file)), { recursive: true });
     cpSync(join(ROOT, file), join(copy, file));
   }
