@@ -54,6 +54,11 @@ export function createApp(deps: AppDeps): App {
   app.notFound((c) => answer(notFound(`Not found: ${nameOf(c)}`), c));
   mountHealth(app, deps.health);
   app.use('/v1/*', createAuth(records.apiKeys));
+  // Nothing is named so, and not every database can be asked for it.
+  app.use('/v1/*', async (c, next) => {
+    if (c.req.path.includes('%00') || c.req.path.includes('\0')) throw notFound(`Not found: ${nameOf(c)}`);
+    await next();
+  });
   mountAgents(app, { agents: records.agents, now });
   mountEnvironments(app, { environments: records.environments, now });
   mountModels(app, models);

@@ -7,6 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { send, server, unique } from '../support/client.ts';
 import { collect, failureOf } from '../support/control-plane.ts';
 import { withProbe } from '../support/probe.ts';
+import { query } from '../support/database.ts';
 import { eventually } from '../support/process.ts';
 import {
   BEFORE,
@@ -59,10 +60,13 @@ async function refusalOf(call: PromiseLike<unknown>, ...words: string[]): Promis
 
 /** The files that the server keeps for a session. */
 async function blobsOf(id: string): Promise<string[]> {
-  return await readdir(join(server().dataDir, 'blobs', id)).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
-    throw error;
-  });
+  const { dataDir, databaseUrl } = server();
+  if (databaseUrl === undefined) return await readdir(join(dataDir, 'blobs', id)).catch(() => []);
+  const rows = await query<{ sha256: string }>(
+    databaseUrl,
+    `select sha256 from blobs where session_id = '${id}'`,
+  );
+  return rows.map(({ sha256 }) => sha256);
 }
 
 describe('archive', () => {
