@@ -29,7 +29,7 @@ const RESULTS = 'bench-results';
 const DOCS = 'docs';
 const SEED = '42';
 
-const EXIT = { failed: 1, loaded: 3 };
+const EXIT = { failed: 1, loaded: 3, interrupted: 130 };
 
 try {
   const options = readOptions();
@@ -98,7 +98,10 @@ async function compare(options: Options): Promise<void> {
     await model.stop();
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.once(signal, () => void stop().finally(() => process.exit(130)));
+    process.once(signal, () => {
+      log(`${signal}: stopping`);
+      void stop().finally(() => process.exit(EXIT.interrupted));
+    });
   try {
     const runs = plan({ candidates, metrics, quick });
     for (const [index, run] of runs.entries()) {
