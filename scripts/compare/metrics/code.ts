@@ -23,7 +23,7 @@ export const ENGINE_FILES: Readonly<
     harness: ['src/engine/log/{driver,carry-out,harness,plan}.ts'],
     log: [
       'src/engine/log.ts',
-      'src/engine/log/{backend,changes,log-cursor,open,store,sql,sqlite,postgres}.ts',
+      'src/engine/log/{backend,changes,log-cursor,open,store,sql,rows,sqlite,postgres}.ts',
       'src/engine/log/{homes,sqlite-moves,postgres-moves}.ts',
     ],
   },

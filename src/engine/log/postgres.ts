@@ -2,22 +2,12 @@
  * The log in Postgres. Each write is one statement, and so one round trip and one commit; it announces itself, by
  * NOTIFY, when and only when it is committed. Whether a harness is silent is judged by the database's own clock.
  */
-import type { Author, Draft } from '../../log.ts';
 import type { Row, Statement, Statements } from '../../postgres/statements.ts';
 import { isUniqueViolation } from '../../records/dialect.ts';
 import { createPostgresMoves, INSERT, notify, records, toRecords } from './postgres-moves.ts';
-import { ASKED, HERE, NOTHING, sealedIf, WORKING } from './sql.ts';
-import {
-  extentOf,
-  FORGOTTEN_AFTER_MS,
-  keyOf,
-  SILENT_AFTER_MS,
-  stateAfter,
-  type CarrierRow,
-  type Due,
-  type Head,
-  type LogStore,
-} from './store.ts';
+import { toCarrier, toDue, toHead } from './rows.ts';
+import { ASKED, HEAD, HERE, NOTHING, sealedIf, WORKING } from './sql.ts';
+import { extentOf, FORGOTTEN_AFTER_MS, keyOf, SILENT_AFTER_MS, stateAfter, type LogStore } from './store.ts';
 
 /** Makes the store on a database whose schema is up to date. `origin` names this process among the announcers. */
 export function createPostgresLogStore({ run, close }: Statements, origin: string): LogStore {
@@ -84,11 +74,7 @@ export function createPostgresLogStore({ run, close }: Statements, origin: strin
     async leave(holder) {
       await run(SQL.leave, [holder]);
     },
-    due: async (holder, limit) =>
-      (await run(SQL.due, [holder, limit])).map((row): Due => ({
-        sessionId: String(row['session_id']),
-        length: Number(row['length']),
-      })),
+    due: async (holder, limit) => (await run(SQL.due, [holder, limit])).map(toDue),
     async remove(id) {
       await run(SQL.remove, [id, note(id)]);
     },
@@ -101,7 +87,6 @@ export function createPostgresLogStore({ run, close }: Statements, origin: strin
 
 const NOW_MS = '(extract(epoch from clock_timestamp()) * 1000)::bigint';
 const FREE = `(holder is null or not exists (select 1 from harnesses where harnesses.id = log_heads.holder and beat_ms > ${NOW_MS} - ${SILENT_AFTER_MS}))`;
-const HEAD = 'length, epoch, holder, due, state, losses, place, lives';
 
 const SQL = {
   check: named('check', 'select 1'),
@@ -193,26 +178,4 @@ const SQL = {
 
 function named(name: string, text: string): Statement {
   return { name: `log_${name}`, text };
-}
-
-function toHead(row: Row): Head {
-  return {
-    length: Number(row['length']),
-    epoch: Number(row['epoch']),
-    holder: row['holder'] as string | null,
-    due: Number(row['due']) > NOTHING,
-    state: row['state'] as Head['state'],
-    losses: Number(row['losses']),
-    place: row['place'] as Head['place'],
-    lives: Number(row['lives']),
-  };
-}
-
-function toCarrier(row: Row): CarrierRow {
-  return {
-    position: Number(row['position']),
-    timeUs: Number(row['time_us']),
-    author: row['author'] as Author,
-    drafts: JSON.parse(String(row['drafts'])) as Draft[],
-  };
 }

@@ -3,6 +3,9 @@
 /** What `due` says: nothing is to be done, something is, or a harness is at it. */
 export const [NOTHING, ASKED, WORKING] = [0, 1, 2];
 
+/** The columns of a head that are read. */
+export const HEAD = 'length, epoch, holder, due, state, losses, place, lives';
+
 /** The log is written here, be it for the rest of a turn only. */
 export const HERE = `place in ('here', 'leaving')`;
 

@@ -6,7 +6,8 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Author, Draft } from '../../log.ts';
 import { isBusy, whenNotBusy } from '../../records/node-sqlite.ts';
-import { ASKED, HERE, NOTHING, sealedIf, WORKING } from './sql.ts';
+import { toCarrier, toDue, toHead, type Row } from './rows.ts';
+import { ASKED, HEAD, HERE, NOTHING, sealedIf, WORKING } from './sql.ts';
 import { createSqliteMoves } from './sqlite-moves.ts';
 import {
   extentOf,
@@ -15,14 +16,11 @@ import {
   SILENT_AFTER_MS,
   stateAfter,
   type CarrierRow,
-  type Due,
   type Head,
   type LogStore,
 } from './store.ts';
 
 const TURNS_FOR_OTHERS = 50;
-
-type Row = Record<string, unknown>;
 
 /** What follows from one queued write. */
 interface Job {
@@ -180,7 +178,6 @@ function createWriter(database: DatabaseSync): <T>(run: () => T) => Promise<T> {
 }
 
 const FREE = `(holder is null or not exists (select 1 from harnesses where harnesses.id = log_heads.holder and beat_ms > :since))`;
-const HEAD = 'length, epoch, holder, due, state, losses, place, lives';
 
 function prepare(database: DatabaseSync) {
   const statement = (text: string): StatementSync => database.prepare(text);
@@ -224,34 +221,5 @@ function prepare(database: DatabaseSync) {
     ),
     removeCarriers: statement('delete from log_carriers where session_id = :id'),
     removeHead: statement('delete from log_heads where session_id = :id'),
-  };
-}
-
-function toHead(row: Row): Head {
-  return {
-    length: Number(row['length']),
-    epoch: Number(row['epoch']),
-    holder: row['holder'] as string | null,
-    due: Boolean(row['due']),
-    state: row['state'] as Head['state'],
-    losses: Number(row['losses']),
-    place: row['place'] as Head['place'],
-    lives: Number(row['lives']),
-  };
-}
-
-function toDue(row: Row): Due {
-  return {
-    sessionId: String(row['session_id']),
-    length: Number(row['length']),
-  };
-}
-
-function toCarrier(row: Row): CarrierRow {
-  return {
-    position: Number(row['position']),
-    timeUs: Number(row['time_us']),
-    author: row['author'] as Author,
-    drafts: JSON.parse(String(row['drafts'])) as Draft[],
   };
 }
