@@ -20,14 +20,16 @@ export interface ActivityDeps {
 /** Makes the activities. */
 export function createActivities({ operations, sessions, isAtHome }: ActivityDeps): SessionActivities {
   return {
-    brain: (input) => carried(operations.think(input, attemptOf(sessions, input.sessionId))),
+    brain: (input) =>
+      carried(operations.think(input, attemptOf(sessions, input.sessionId, input.lostAttempts))),
     recall: (input) => carried(operations.recall(input, attemptOf(sessions, input.sessionId))),
     provision({ sessionId, network }) {
       const provisioning = provisioningOf(Context.current().info);
       const attempt = attemptOf(sessions, sessionId);
       return carried(operations.provision({ sessionId, provisioning, network }, attempt));
     },
-    execute: (input) => carried(operations.execute(input, attemptOf(sessions, input.sessionId))),
+    execute: (input) =>
+      carried(operations.execute(input, attemptOf(sessions, input.sessionId, input.lostAttempts))),
     isAtHome,
     release: ({ hand }) => operations.release(hand),
   };
@@ -50,9 +52,10 @@ async function carried(drafts: Promise<readonly Draft[]>): Promise<Carrier> {
 
 /**
  * The attempt of the activity that runs here. Its signal aborts when the log itself says that the user interrupts,
- * which is quicker than Temporal's cancellation (that one rides on heartbeats) and is backed by it.
+ * which is quicker than Temporal's cancellation (that one rides on heartbeats) and is backed by it. Heartbeats carry
+ * the attempt's number, for the workflow to know it when the worker is lost.
  */
-function attemptOf(sessions: Sessions, sessionId: string): Attempt {
+function attemptOf(sessions: Sessions, sessionId: string, lostAttempts = 0): Attempt {
   const context = Context.current();
   const { cancellationSignal, info, log } = context;
   const interrupted = new AbortController();
@@ -64,13 +67,17 @@ function attemptOf(sessions: Sessions, sessionId: string): Attempt {
   };
   if (cancellationSignal.aborted) onCancel();
   else cancellationSignal.addEventListener('abort', onCancel, { once: true });
+  if (lostAttempts > 0) interrupted.abort(new InterruptedError('interrupted'));
 
   return {
-    number: info.attempt,
+    number: lostAttempts + info.attempt,
     lost: lost.signal,
     async watch(run, whenLost) {
+      // What a lost attempt left is not begun again only to be stopped.
+      if (info.attempt > 1 && (await isInterrupted(sessions, sessionId)))
+        interrupted.abort(new InterruptedError('interrupted'));
       const over = new AbortController();
-      const beat = setInterval(() => context.heartbeat(), HEARTBEAT_MS);
+      const beat = setInterval(() => context.heartbeat(info.attempt), HEARTBEAT_MS);
       const watch = setTimeout(() => {
         abortOnInterrupt(sessions, sessionId, { interrupted, over: over.signal }).catch((error: unknown) => {
           log.warn('the log could not be followed; an interrupt will take longer', {
@@ -100,12 +107,15 @@ async function abortOnInterrupt(
   { interrupted, over }: Watch,
 ): Promise<void> {
   const { entries } = await sessions.follow(sessionId, over);
-  const { loop } = await sessions.getSession(sessionId, 'live');
-  if (loop.interrupts.length > 0 || loop.status === 'terminated')
-    return interrupted.abort(new InterruptedError('interrupted'));
+  if (await isInterrupted(sessions, sessionId)) return interrupted.abort(new InterruptedError('interrupted'));
   for await (const fresh of entries) {
     if (fresh.some(isEndingEvent)) return interrupted.abort(new InterruptedError('interrupted'));
   }
+}
+
+async function isInterrupted(sessions: Sessions, sessionId: string): Promise<boolean> {
+  const { loop } = await sessions.getSession(sessionId, 'live');
+  return loop.interrupts.length > 0 || loop.status === 'terminated';
 }
 
 function isEndingEvent({ event }: Entry): boolean {

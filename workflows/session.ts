@@ -144,7 +144,14 @@ function launch(run: Run, operation: Operation, drafts: readonly Draft[]): void 
   run.state = began(run.state, operation.kind, callId);
   void scope
     .run(() => perform(run, operation, { drafts, spanId }))
-    .catch((error: unknown) => recordFailure(operation, spanId, error))
+    .catch((error: unknown) => {
+      const lostAttempts = scope.consideredCancelled ? attemptsLost(error) : 0;
+      if (lostAttempts === 0 || !leavesTraces(operation)) throw error;
+      return workflow.CancellationScope.nonCancellable(() =>
+        perform(run, operation, { drafts: [], spanId, lostAttempts }),
+      );
+    })
+    .catch((error: unknown) => recordFailure(operation, spanId, error, scope.consideredCancelled))
     .then((result) => {
       run.scopes.delete(scope);
       absorb(run, result.drafts);
@@ -155,7 +162,7 @@ function launch(run: Run, operation: Operation, drafts: readonly Draft[]): void 
 async function perform(
   run: Run,
   operation: Operation,
-  { drafts, spanId }: Carrier & { spanId: string },
+  { drafts, spanId, lostAttempts }: Carrier & { spanId: string; lostAttempts?: number },
 ): Promise<Carrier> {
   const { sessionId, state } = run;
   switch (operation.kind) {
@@ -164,6 +171,7 @@ async function perform(
         sessionId,
         spanId,
         leftMicrocents: operation.leftMicrocents,
+        lostAttempts,
         drafts,
       });
     case 'provision':
@@ -181,7 +189,8 @@ async function perform(
         });
       if (!state.hand) throw workflow.ApplicationFailure.nonRetryable('there is no hand to run the tool in');
       const { callId, summary } = operation;
-      return remote(summary, withinMs.hand, callId).execute({ sessionId, callId, hand: state.hand, drafts });
+      const input = { sessionId, callId, hand: state.hand, lostAttempts, drafts };
+      return remote(summary, withinMs.hand, callId).execute(input);
     }
     case 'timer':
       await workflow.sleep(operation.ms);
@@ -195,9 +204,22 @@ function remote(summary: string, startToCloseTimeout: number, activityId?: strin
   return workflow.proxyActivities<SessionActivities>({ ...REMOTE, ...id, summary, startToCloseTimeout });
 }
 
+/** How many attempts ended with their workers, where it was that which ended the operation. */
+function attemptsLost(error: unknown): number {
+  if (!(error instanceof workflow.ActivityFailure) || !(error.cause instanceof workflow.TimeoutFailure))
+    return 0;
+  const { timeoutType, lastHeartbeatDetails: attempt } = error.cause;
+  if (timeoutType !== 'HEARTBEAT') return 0;
+  return typeof attempt === 'number' ? attempt : 1;
+}
+
+/** Whether something runs on, or has been spent, after the worker that carries the operation out is lost. */
+function leavesTraces(operation: Operation): boolean {
+  return operation.kind === 'model' || (operation.kind === 'tool' && operation.runner === 'hand');
+}
+
 /** An operation without a result: its worker was lost for good, or it was cancelled before it began. */
-function recordFailure(operation: Operation, spanId: string, error: unknown): Carrier {
-  const isCancelled = workflow.isCancellation(error);
+function recordFailure(operation: Operation, spanId: string, error: unknown, isCancelled: boolean): Carrier {
   const reason = workflow.rootCause(error) ?? String(error);
   const drafts = failureDrafts(operation, spanId, { isCancelled, reason }, pen.newId());
   record(drafts);

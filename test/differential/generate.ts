@@ -8,18 +8,8 @@ import { dealPolicies, message, send, smallTalk, speech, text, toolsUnder, type 
 /** The models of agents: both ways to think, and one that takes no system messages. */
 export const MODELS = ['claude-opus-4-8', 'claude-sonnet-5', 'claude-haiku-4-5'] as const;
 
-/** What conversations may do beyond what all engines agree on. */
-export interface Daring {
-  /** Interrupts operations whose worker has just been killed, before another one takes over. */
-  readonly interruptsLost?: boolean;
-}
-
 /** A conversation of a seed; the same numbers give the same one. */
-export function makeConversation(
-  seed: number,
-  index: number,
-  { interruptsLost = false }: Daring = {},
-): Conversation {
+export function makeConversation(seed: number, index: number): Conversation {
   const dice = createDice(seed, index);
   const mark = `c${seed}-${index}`;
   let names = 0;
@@ -30,7 +20,6 @@ export function makeConversation(
     dice,
     model,
     isWide,
-    interruptsLost,
     policies,
     name: () => `${mark}-${(names += 1)}`,
   };

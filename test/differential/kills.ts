@@ -72,8 +72,8 @@ function around({ dice }: Stage, victim: Exclude<Victim, 'hand'>, act: readonly 
 }
 
 /** Whether what the kill hits is interrupted afterwards. */
-function isInterrupted({ dice, interruptsLost }: Stage, victim: Exclude<Victim, 'hand'>): boolean {
-  return dice.chance(0.25) && (victim === 'api' || interruptsLost);
+function isInterrupted({ dice }: Stage): boolean {
+  return dice.chance(0.25);
 }
 
 function inModelCall(stage: Stage, victim: Exclude<Victim, 'hand'>): Step[] {
@@ -87,7 +87,7 @@ function inModelCall(stage: Stage, victim: Exclude<Victim, 'hand'>): Step[] {
     reached,
     ...queued,
     // What is queued goes on with the script, so its hold must be gone by then.
-    ...around(stage, victim, isInterrupted(stage, victim) ? [INTERRUPT, release] : [release]),
+    ...around(stage, victim, isInterrupted(stage) ? [INTERRUPT, release] : [release]),
     REST,
   ];
 }
@@ -98,7 +98,7 @@ function inToolCall(stage: Stage, victim: Exclude<Victim, 'hand'>): Step[] {
   const beside = dice.chance(0.2) ? [lookup(stage)] : [];
   const queued = dice.chance(0.3) ? [send(smallTalk(stage))] : [];
   const closing = [{ call: 'bash', input: { command: 'ls | wc -l' } }, { say: 'It was: {{result}}' }];
-  const acted = around(stage, victim, [isInterrupted(stage, victim) ? INTERRUPT : open]);
+  const acted = around(stage, victim, [isInterrupted(stage) ? INTERRUPT : open]);
   return [
     send(message(stage, [round([line, ...beside]), ...closing])),
     started,

@@ -8,7 +8,7 @@
  *     npm run differential -- --right "temporal DROVER_STEERING=round"    a difference that must be found
  *
  * `--print` shows the conversations and plays nothing; `--abreast 4` plays so many at a time; `--invariants` holds
- * each log against the invariants as well; `--interrupt-lost` interrupts what has just lost its worker.
+ * each log against the invariants as well.
  */
 import process from 'node:process';
 import { parseArgs } from 'node:util';
@@ -24,7 +24,6 @@ const { values } = parseArgs({
     right: { type: 'string', default: 'log' },
     only: { type: 'string' },
     abreast: { type: 'string', default: '12' },
-    'interrupt-lost': { type: 'boolean', default: false },
     invariants: { type: 'boolean', default: false },
     print: { type: 'boolean', default: false },
   },
@@ -41,17 +40,16 @@ try {
     values.only === undefined
       ? Array.from({ length: toNumber('conversations', values.conversations) }, (_, index) => index)
       : values.only.split(',').map((index) => toNumber('only', index));
-  const daring = { interruptsLost: values['interrupt-lost'] };
   if (values.only !== undefined || values.print)
-    for (const index of indexes) write(showConversation(makeConversation(seed, index, daring)));
-  if (!values.print) await run({ seed, indexes, daring });
+    for (const index of indexes) write(showConversation(makeConversation(seed, index)));
+  if (!values.print) await run({ seed, indexes });
 } catch (error) {
   process.stderr.write(`differential: ${error instanceof Error ? error.message : String(error)}\n`);
   // What was broken off still waits for servers that are gone.
   process.exit(2);
 }
 
-async function run(what: Pick<RunOptions, 'seed' | 'indexes' | 'daring'>): Promise<void> {
+async function run(what: Pick<RunOptions, 'seed' | 'indexes'>): Promise<void> {
   let found = 0;
   const interrupted = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort());

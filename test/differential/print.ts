@@ -21,10 +21,9 @@ export function showFinding({ conversation, difference, fault }: Finding, option
 }
 
 /** The command that plays one conversation again. */
-export function replayCommand({ seed, index }: Conversation, { left, right, daring }: RunOptions): string {
+export function replayCommand({ seed, index }: Conversation, { left, right }: RunOptions): string {
   const sides = `--left ${quoted(showSide(left))} --right ${quoted(showSide(right))}`;
-  const more = daring?.interruptsLost ? ' --interrupt-lost' : '';
-  return `npm run differential -- --seed ${seed} --only ${index} ${sides}${more}`;
+  return `npm run differential -- --seed ${seed} --only ${index} ${sides}`;
 }
 
 /** A conversation, step by step. */

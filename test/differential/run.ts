@@ -4,7 +4,7 @@ import { promptTokens } from '../../src/log.ts';
 import { checkLog } from '../support/invariants.ts';
 import { findDifference, findFault, type Difference } from './compare.ts';
 import { hasKills, type Conversation } from './conversation.ts';
-import { makeConversation, type Daring } from './generate.ts';
+import { makeConversation } from './generate.ts';
 import { play, type Transcript } from './play.ts';
 import { CLEAR_AT_TOKENS, startSide, type Side, type SideSettings } from './side.ts';
 import { createMeeting, type Meeting } from './strikes.ts';
@@ -14,7 +14,6 @@ export interface RunOptions {
   readonly seed: number;
   /** Which conversations of the seed. */
   readonly indexes: readonly number[];
-  readonly daring?: Daring;
   readonly left: SideSettings;
   readonly right: SideSettings;
   /** How many at a time. */
@@ -65,8 +64,8 @@ interface Match {
 
 /** Runs it. */
 export async function runDifferential(options: RunOptions): Promise<Report> {
-  const { seed, indexes, daring } = options;
-  const conversations = indexes.map((index) => makeConversation(seed, index, daring));
+  const { seed, indexes } = options;
+  const conversations = indexes.map((index) => makeConversation(seed, index));
   const left = await startSide(options.left);
   try {
     const right = await startSide(options.right);

@@ -25,8 +25,6 @@ export interface Stage {
    * depends on that order, so such a conversation stays so small that nothing is.
    */
   readonly isWide: boolean;
-  /** Whether operations are interrupted whose worker has just been killed. */
-  readonly interruptsLost: boolean;
   /** A name that nothing else has, in any conversation. */
   name(): string;
   policies: Policies;

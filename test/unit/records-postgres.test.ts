@@ -73,10 +73,9 @@ describe.runIf(hasPostgres)('a database', () => {
 
   it('answers 400 to a value that it has no form for, and goes on', async () => {
     const { records } = await openOn('');
-    const { client, send } = await createTestPlane({ records });
+    const { client } = await createTestPlane({ records });
     const created = await failureOf(client.beta.environments.create({ name: 'a\0b' }));
     expect([created.status, created.type]).toEqual([400, 'invalid_request_error']);
-    expect((await send('GET', '/v1/agents/%00')).status).toBe(400);
     expect((await client.beta.environments.create({ name: 'ab' })).name).toBe('ab');
   });
 });

@@ -7,7 +7,7 @@ import { failureDrafts, OPERATION_POLICY } from '../../loop/failure.ts';
 import type { LoopState } from '../../loop/state.ts';
 import { HopelessError, messageOf, runUntil, type Attempt, type Operations } from '../../operations.ts';
 import { provisionings } from '../../view.ts';
-import { pauseEndMs, type Result, type Start } from './plan.ts';
+import { pauseEndMs, type Plan, type Result, type Start } from './plan.ts';
 
 /** What it takes. */
 export interface CarryOutDeps {
@@ -24,10 +24,11 @@ export interface CarryOutDeps {
 /** The operations under way. */
 export interface Running {
   readonly size: number;
-  /** Starts an operation. `after`: what the loop remembers; `first`: the number of its first attempt here. */
-  launch(start: Start, after: LoopState, first: number): void;
-  /** Tells all of them that the user interrupts. */
-  interrupt(): void;
+  /**
+   * Starts what a plan starts, then tells all that is under way to stop where it says so. `first`: the number of the
+   * first attempt here.
+   */
+  follow(plan: Plan, first: number): void;
 }
 
 const { attempts: MOST_ATTEMPTS, firstPauseMs, longestPauseMs, withinMs } = OPERATION_POLICY;
@@ -62,22 +63,25 @@ export function createRunning(deps: CarryOutDeps): Running {
     }
   }
 
+  function launch(start: Start, after: LoopState, first: number): void {
+    const controller = new AbortController();
+    running.add(controller);
+    void perform({ ...start, after, interrupted: controller.signal }, first).then(
+      (drafts) => {
+        running.delete(controller);
+        onResult({ operation: start.operation, drafts });
+      },
+      () => running.delete(controller),
+    );
+  }
+
   return {
     get size() {
       return running.size;
     },
-    launch(start, after, first) {
-      const controller = new AbortController();
-      running.add(controller);
-      void perform({ ...start, after, interrupted: controller.signal }, first).then(
-        (drafts) => {
-          running.delete(controller);
-          onResult({ operation: start.operation, drafts });
-        },
-        () => running.delete(controller),
-      );
-    },
-    interrupt() {
+    follow({ starts, cancel, state }, first) {
+      for (const start of starts) launch(start, state, first);
+      if (!cancel) return;
       for (const one of running) one.abort(new InterruptedError('interrupted'));
     },
   };
@@ -110,11 +114,17 @@ async function attempt(
       return operations.execute({ sessionId, callId, hand: after.hand }, one);
     }
     case 'timer': {
-      const leftMs = Math.min(pauseEndMs(entries, operation.ms) - Date.now(), operation.ms);
-      await sleep(Math.max(0, leftMs), undefined, { signal: AbortSignal.any([lost, interrupted]) });
+      const endMs = Math.min(pauseEndMs(entries, operation.ms), Date.now() + operation.ms);
+      await sleepUntil(endMs, AbortSignal.any([lost, interrupted]));
       return [];
     }
   }
+}
+
+/** Node's timers may end a millisecond before their time by the clock. */
+async function sleepUntil(endMs: number, signal: AbortSignal): Promise<void> {
+  for (let leftMs = endMs - Date.now(); leftMs > 0; leftMs = endMs - Date.now())
+    await sleep(leftMs, undefined, { signal });
 }
 
 /** Aborts what takes longer than it may. */

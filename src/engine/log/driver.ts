@@ -150,6 +150,7 @@ function createWork(lease: Lease, losses: number, deps: DriverDeps & { lost: Abo
   /** Whether the log may be longer than is known here. */
   let isStale = true;
   let isLeaving = false;
+  let isTakeover = losses > 0;
 
   /** Takes in what others have written. */
   async function catchUp(): Promise<LoopState> {
@@ -170,7 +171,7 @@ function createWork(lease: Lease, losses: number, deps: DriverDeps & { lost: Abo
     if (isStale || state === undefined) state = await catchUp();
     const nowMs = Date.now();
     const results = [...inbox];
-    const planned = plan({ state, results, isLeaving }, { newId, nowMs: () => nowMs });
+    const planned = plan({ state, results, isLeaving, isTakeover }, { newId, nowMs: () => nowMs });
     const { drafts } = planned;
     const working = planned.finish || isBusy(planned.state);
     if (drafts.length > 0 || told !== (working ? 'working' : 'resting')) {
@@ -193,6 +194,7 @@ function createWork(lease: Lease, losses: number, deps: DriverDeps & { lost: Abo
     await reader.until(() => reader.entries.length >= length + drafts.length, lost);
     length += drafts.length;
     state = planned.state;
+    isTakeover = false;
     inbox.splice(0, results.length);
     return planned;
   }
@@ -217,8 +219,7 @@ function createWork(lease: Lease, losses: number, deps: DriverDeps & { lost: Abo
         const seen = arrivals.count;
         const planned = await activate();
         if (!planned) continue;
-        if (planned.cancel) running.interrupt();
-        for (const start of planned.starts) running.launch(start, planned.state, attempts + 1);
+        running.follow(planned, attempts + 1);
         if (planned.finish || planned.leaves) return planned;
         const withinMs = isBusy(planned.state) ? undefined : LINGER_MS;
         if (!(await arrivals.after(seen, withinMs))) return planned;

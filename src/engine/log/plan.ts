@@ -1,7 +1,7 @@
 /** One activation of a session on the log engine: what to write and what to start, given what has come. Pure. */
 import type { Draft, Entry } from '../../log.ts';
 import { author, decide, isBetweenTurns, type Operation, type Pen } from '../../loop.ts';
-import { began, cancelled, ended, fold, type LoopState } from '../../loop/state.ts';
+import { began, cancelled, ended, fold, isBusy, type LoopState } from '../../loop/state.ts';
 
 /** An operation that is over, and what it produced. */
 export interface Result {
@@ -20,7 +20,7 @@ export interface Plan {
   /** To be written at once, or not at all. */
   readonly drafts: readonly Draft[];
   readonly starts: readonly Start[];
-  /** Whether what runs is to be told to stop. */
+  /** Whether what runs is to be told to stop, with what is started here. */
   readonly cancel: boolean;
   readonly finish: boolean;
   /** Whether the session, which is to leave, can do so now. */
@@ -37,10 +37,12 @@ export interface Situation {
   readonly results: readonly Result[];
   /** Whether the session is to leave at the end of its turn. */
   readonly isLeaving: boolean;
+  /** Whether the harness that had the session before was lost in the middle of what was under way. */
+  readonly isTakeover: boolean;
 }
 
 /** Takes results in and lets the loop decide until it waits. */
-export function plan({ state: before, results, isLeaving }: Situation, pen: Pen): Plan {
+export function plan({ state: before, results, isLeaving, isTakeover }: Situation, pen: Pen): Plan {
   const drafts: Draft[] = [];
   const starts: Start[] = [];
   let state = before;
@@ -49,10 +51,17 @@ export function plan({ state: before, results, isLeaving }: Situation, pen: Pen)
     drafts.push(...some);
     state = fold(state, some, pen.nowMs());
   };
+  const start = (operations: readonly Operation[]): void => {
+    for (const operation of operations) {
+      starts.push({ operation, spanId: state.phase.at === 'thinking' ? state.phase.spanId : '' });
+      state = began(state, operation.kind, callOf(operation));
+    }
+  };
   for (const { operation, drafts: own } of results) {
     write(own);
     state = ended(state, operation.kind, callOf(operation));
   }
+  if (isTakeover && state.interrupts.length > 0) start(orphans(state));
   for (;;) {
     const leaves = isLeaving && isBetweenTurns(state);
     const step = leaves ? undefined : decide(state);
@@ -63,11 +72,18 @@ export function plan({ state: before, results, isLeaving }: Situation, pen: Pen)
       continue;
     }
     write(author(state, step.write, pen));
-    for (const operation of step.start) {
-      starts.push({ operation, spanId: state.phase.at === 'thinking' ? state.phase.spanId : '' });
-      state = began(state, operation.kind, callOf(operation));
-    }
+    start(step.start);
   }
+}
+
+/**
+ * What a lost harness had under way when the interrupt came. It is taken up only to be told to stop: a command runs on
+ * without its harness, and a lost request has its price.
+ */
+function orphans(state: LoopState): readonly Operation[] {
+  if (isBusy(state)) return [];
+  const step = decide({ ...state, interrupts: [], stamps: [] });
+  return step && step.write.length === 0 ? step.start : [];
 }
 
 /** The tool call that an operation runs, or none. */
