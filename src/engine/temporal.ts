@@ -79,6 +79,7 @@ async function startWorker(
     taskQueue,
     workflowBundle: { codePath },
     activities,
+    identity: 'drover-worker',
     maxConcurrentActivityTaskExecutions: MOST_ACTIVITIES,
     maxCachedWorkflows: MOST_CACHED_SESSIONS,
     stickyQueueScheduleToStartTimeout: '1s',
