@@ -36,6 +36,8 @@ const POLL_MS = 20;
 /** Previews are best effort: where one is missing, the harness has surely read so far by then. */
 const PREVIEW_WITHIN_MS = 3000;
 const MOST_ROUNDS = 20;
+/** A failure whose pause nobody waits for, as it stands in a step's JSON. */
+const LONG_PAUSE = String.raw`\"retryAfter\":600`;
 /** The end of an id that nobody has. */
 const UNKNOWN = '01AAAAAAAAAAAAAAAAAAAAAA';
 
@@ -49,6 +51,8 @@ interface Play {
   readonly queued: Set<string>;
   readonly answered: Set<string>;
   readonly hits: { worker: number; api: number; hand: number };
+  /** What scenes were to see to that came to rest before. With more budget it comes about later. */
+  readonly left: { readonly gates: Set<string>; isPause: boolean };
   from: number;
   scene: string;
   /** Where the stream and the model's requests stood when the scene began. */
@@ -70,6 +74,7 @@ export async function play(conversation: Conversation, side: Side, strike: Strik
     queued: new Set(),
     answered: new Set(),
     hits: { worker: 0, api: 0, hand: 0 },
+    left: { gates: new Set(), isPause: false },
     from: 0,
     scene: 'the beginning',
     sceneAt: 0,
@@ -113,7 +118,11 @@ async function playScene(one: Play, { name, steps }: Scene): Promise<void> {
   one.sceneAt = one.watched.events.length;
   one.judgedBefore = judgeRequests(one);
   try {
-    for (const step of steps) if (!(await take(one, step))) break;
+    for (const step of steps) {
+      if (await take(one, step)) continue;
+      leaveBehind(one, steps);
+      break;
+    }
   } finally {
     // What was never come to must not hold up a later scene.
     for (const step of steps)
@@ -325,6 +334,24 @@ async function openGate(one: Play, file: string): Promise<void> {
   for (const folder of folders) await writeFile(join(folder, 'workspace', file), '');
 }
 
+function leaveBehind({ left }: Play, steps: readonly Step[]): void {
+  for (const step of steps) if (step.do === 'await' && step.for === 'file') left.gates.add(step.file);
+  left.isPause ||= JSON.stringify(steps).includes(LONG_PAUSE);
+}
+
+/** Ends what has begun after its scene was over, and would go on longer than anybody waits. */
+async function endWhatWasLeft(one: Play): Promise<void> {
+  const { left, watched } = one;
+  for (const file of left.gates)
+    if (await isThere(one, { for: 'file', file })) {
+      await openGate(one, file.replace(/\.started$/, '.open'));
+      left.gates.delete(file);
+    }
+  if (!left.isPause || watched.events.at(-1)?.event.type !== 'session.thread_status_rescheduled') return;
+  left.isPause = false;
+  await sendEvents(one, [{ type: 'interrupt' }]);
+}
+
 async function kill(one: Play, victim: 'worker' | 'api' | 'hand'): Promise<void> {
   one.hits[victim] += 1;
   if (victim !== 'hand') return await one.strike(victim);
@@ -361,7 +388,10 @@ function budgetOf(cents: number): object {
 /** Closes what waits for the client, until nothing does. */
 async function settle(one: Play, calls: Settling, cap: number | null): Promise<void> {
   for (let rounds = 0; rounds < MOST_ROUNDS; rounds += 1) {
-    await until(one, 'rest', () => isResting(one) || isOver(one));
+    await until(one, 'rest', async () => {
+      await endWhatWasLeft(one);
+      return isResting(one) || isOver(one);
+    });
     const stop = restOf(one.watched.events, one)?.stop_reason;
     if (stop?.type === 'budget_reached') {
       await raise(one, rounds < 3 ? cap : null);
