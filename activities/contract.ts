@@ -36,7 +36,12 @@ export interface SessionActivities {
   recall(input: Carrier & { readonly sessionId: string; readonly callId: string }): Promise<Carrier>;
   /** Makes the session's hand. */
   provision(
-    input: Carrier & { readonly sessionId: string; readonly network: 'none' | 'open' },
+    input: Carrier & {
+      readonly sessionId: string;
+      /** Names the hand: a lost attempt's is found again. */
+      readonly provisioning: string;
+      readonly network: 'none' | 'open';
+    },
   ): Promise<Carrier>;
   /** Runs one tool call in the hand; the call's input is read from the log. */
   execute(
@@ -45,6 +50,8 @@ export interface SessionActivities {
   ): Promise<Carrier>;
   /** Whether this life of the session is the one that it lives now. */
   isAtHome(input: { readonly sessionId: string; readonly life: number }): Promise<boolean>;
+  /** Puts the runs of this life that are over into the archive, each once. */
+  seal(input: { readonly sessionId: string; readonly life: number }): Promise<void>;
   /** Frees the hand. */
   release(input: { readonly hand: Hand }): Promise<void>;
 }

@@ -1,5 +1,5 @@
 /** The activities of a session: the operations under Temporal's heartbeats, cancellation and retries. */
-import { ApplicationFailure, CancelledFailure, Context, type Info } from '@temporalio/activity';
+import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
 import { InterruptedError } from '../src/brain.ts';
 import type { Draft, Entry } from '../src/log.ts';
 import { HopelessError, messageOf, runUntil, type Attempt, type Operations } from '../src/operations.ts';
@@ -15,30 +15,22 @@ export interface ActivityDeps {
   readonly operations: Operations;
   readonly sessions: Sessions;
   readonly isAtHome: SessionActivities['isAtHome'];
+  readonly seal: SessionActivities['seal'];
 }
 
 /** Makes the activities. */
-export function createActivities({ operations, sessions, isAtHome }: ActivityDeps): SessionActivities {
+export function createActivities({ operations, sessions, isAtHome, seal }: ActivityDeps): SessionActivities {
   return {
     brain: (input) =>
       carried(operations.think(input, attemptOf(sessions, input.sessionId, input.lostAttempts))),
     recall: (input) => carried(operations.recall(input, attemptOf(sessions, input.sessionId))),
-    provision({ sessionId, network }) {
-      const provisioning = provisioningOf(Context.current().info);
-      const attempt = attemptOf(sessions, sessionId);
-      return carried(operations.provision({ sessionId, provisioning, network }, attempt));
-    },
+    provision: (input) => carried(operations.provision(input, attemptOf(sessions, input.sessionId))),
     execute: (input) =>
       carried(operations.execute(input, attemptOf(sessions, input.sessionId, input.lostAttempts))),
     isAtHome,
+    seal,
     release: ({ hand }) => operations.release(hand),
   };
-}
-
-/** Activities are numbered within a workflow, and a session that moves has several. */
-function provisioningOf({ activityId, workflowExecution }: Info): string {
-  const [, life] = workflowExecution?.workflowId.split('@') ?? [];
-  return life === undefined ? activityId : `${life}.${activityId}`;
 }
 
 async function carried(drafts: Promise<readonly Draft[]>): Promise<Carrier> {

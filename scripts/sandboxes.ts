@@ -16,3 +16,10 @@ export async function handFolders(dataDir: string, sessionId?: string): Promise<
   }
   return folders;
 }
+
+/** The process of a hand that runs: the first one inside its sandbox. */
+export async function sandboxPid(folder: string): Promise<number | undefined> {
+  const status = await readFile(join(folder, 'status'), 'utf8').catch(() => '');
+  const pid = Number(/"child-pid": *(\d+)/.exec(status)?.[1] ?? 0);
+  return pid > 0 && !status.includes('exit-code') ? pid : undefined;
+}

@@ -9,6 +9,7 @@ import { openEngine } from './engine.ts';
 import { createApp } from './http/app.ts';
 import { hashApiKey } from './http/auth.ts';
 import { createClock } from './http/clock.ts';
+import { mountCopies } from './http/routes/copies.ts';
 import { mountExtensions } from './http/routes/extensions.ts';
 import { mountSessions } from './http/routes/sessions.ts';
 import { listen } from './listen.ts';
@@ -60,10 +61,12 @@ export async function runApi(config: RoleConfig): Promise<Role> {
     },
     mount: (app) => {
       mountSessions(app, { records, sessions, previews, now, settings, takesSystemMessages });
+      mountCopies(app, { records, sessions, now });
       mountExtensions(app, {
         records,
         sessions,
         moves,
+        verify: (id) => engine.verify(id),
         previews,
         now,
         contextOf: (entries) => toPrompt(entries)?.request,

@@ -14,6 +14,7 @@ const OPTIONS = {
   help: { type: 'boolean', short: 'h' },
   'data-dir': { type: 'string' },
   port: { type: 'string' },
+  position: { type: 'string' },
   to: { type: 'string' },
   url: { type: 'string' },
 } as const;

@@ -7,6 +7,7 @@ import { homedir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import process from 'node:process';
 import type { ContextPolicy } from './log.ts';
+import { RUN_LIMITS, type RunLimits } from './loop/run-limits.ts';
 import { LIST_PRICES, readPriceTable, type PriceTable } from './prices.ts';
 
 /** Everything that can be set from outside. */
@@ -29,6 +30,8 @@ export interface Config {
     readonly address: string | undefined;
     readonly namespace: string;
     readonly taskQueue: string;
+    /** How long the runs of a session become. */
+    readonly runs: RunLimits;
   };
   readonly workers: number;
   /** undefined: docker if its daemon answers, else bubblewrap. */
@@ -114,6 +117,10 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
       address: text(env, 'TEMPORAL_ADDRESS'),
       namespace: text(env, 'TEMPORAL_NAMESPACE') ?? 'drover',
       taskQueue: text(env, 'DROVER_TASK_QUEUE') ?? 'drover',
+      runs: {
+        events: wholeNumber(env, 'DROVER_RUN_EVENTS', RUN_LIMITS.events, 20),
+        bytes: wholeNumber(env, 'DROVER_RUN_BYTES', RUN_LIMITS.bytes, 10_000),
+      },
     },
     workers: wholeNumber(env, 'DROVER_WORKERS', 1, 1),
     sandbox: oneOf(env, 'DROVER_SANDBOX', ['docker', 'bubblewrap']),

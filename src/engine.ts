@@ -12,15 +12,18 @@ import type { Operations } from './operations.ts';
 import { SessionGoneError, SessionStoppedError, type Sessions } from './session.ts';
 import type { Backend } from './session/backend.ts';
 import { BORN_ON_TEMPORAL, type EngineName, type Home, type Homes } from './session/home.ts';
-import { createMoves, type Lives, type Moves } from './session/moves.ts';
+import { createMoves, MoveRefusedError, type Lives, type Moves } from './session/moves.ts';
 import { createReaders, type Readers } from './session/readers.ts';
 import { createRoutedBackend } from './session/routed-backend.ts';
 import { createSessions } from './session/sessions.ts';
+import { verifySegments, type CheckedSegment } from './session/verify.ts';
 
 /** The engines of a process, as one. */
 export interface Engine {
   readonly sessions: Sessions;
   readonly moves: Moves;
+  /** Checks what of a session is in the archive. */
+  verify(id: string): Promise<CheckedSegment[]>;
   /** Throws when what keeps the logs cannot be reached. */
   check(): Promise<void>;
   /** Begins to work on sessions in this process. Once a process. */
@@ -70,6 +73,8 @@ export interface Parts {
   readonly missing: Readonly<Partial<Record<EngineName, string>>>;
 }
 
+/** A session that another one's log was given to. If that takes longer it is carried on all the same. */
+const BORN_WITHIN_MS = 20_000;
 const NO_TEMPORAL = 'this server has no Temporal: TEMPORAL_ADDRESS is not set';
 
 /** Opens the engines that can be reached. Only their own code is loaded: a server may be built without one of them. */
@@ -88,10 +93,22 @@ export function joinParts(
     backendAt: (home) => partOf(parts, home.engine).backendAt(home),
     birthplace: config.engine,
     remove: createRemove(parts),
+    onCut: (id) => readers.forget(id),
+    isRevivable: parts.log !== undefined && parts.temporal !== undefined,
+    revive: (id) => moves.revive(id),
     awaited: (id) => void moves.carry(id),
   });
   const readers = createReaders((id) => backend.cursor(id));
-  const sessions = createSessions({ backend, readers, blobs });
+  const sessions = createSessions({
+    backend,
+    readers,
+    blobs,
+    async begin(id, carriers, isAwake) {
+      if (!parts.log) throw new MoveRefusedError(parts.missing.log ?? 'there is no archive here');
+      await parts.log.homes.bear(id, { engine: config.engine, isAwake }, carriers);
+      await moves.carryFor(id, BORN_WITHIN_MS);
+    },
+  });
   const moves = createMoves({
     homeOf,
     homes: parts.log?.homes,
@@ -106,6 +123,7 @@ export function joinParts(
   return {
     sessions,
     moves,
+    verify: (id) => verifySegments({ homes: parts.log?.homes, lives: parts.temporal?.lives }, id),
     async check() {
       await Promise.all(opened.map((part) => part.check()));
     },
@@ -159,11 +177,13 @@ function createHomeOf({ log, temporal }: Parts): (id: string) => Promise<Home> {
 
 /** Erases a session wherever there is something of it; what has moved before has left its histories behind. */
 function createRemove({ log, temporal }: Parts): Backend['remove'] {
-  return async (id, reader) => {
+  return async (id) => {
     const home = await log?.homes.find(id);
     if (home) await log?.homes.close(id);
     const last = home ?? BORN_ON_TEMPORAL;
-    if (last.life > 0) await temporal?.backendAt(last).remove(id, reader);
-    if (home) await log?.backendAt(home).remove(id, reader);
+    if (last.life > 0) await temporal?.backendAt(last).remove(id);
+    if (home) await log?.backendAt(home).remove(id);
+    // Its first run may have come into the archive since.
+    else await log?.homes.forget(id);
   };
 }

@@ -74,6 +74,8 @@ export type HiddenBody =
       policy: SessionPolicy;
       budget: Budget | null;
     }
+  /** What stands before it is the log of another session, up to that position. */
+  | { id: string; type: 'x.session_forked'; session_id: string; position: number }
   | { id: string; type: 'x.hand_provisioned'; hand: { id: string; kind: string } }
   | { id: string; type: 'x.compaction_requested'; keep_answers?: number }
   | { id: string; type: 'x.hand_failed'; reason: string }
@@ -214,6 +216,64 @@ export function toWire(entry: Entry): WireEvent | undefined {
   return isHidden(entry.event) ? undefined : (entry.event as WireEvent);
 }
 
+/** How long a log is, and what it takes to tell which of the next drafts become entries of it. */
+export interface Tally {
+  readonly length: number;
+  /** Ids of the last client events, oldest first. */
+  readonly clientIds: readonly string[];
+  /** Ids of events that wait to be taken up. */
+  readonly queued: readonly string[];
+}
+
+/** The tally of a log without entries. */
+export const NOTHING_WRITTEN: Tally = { length: 0, clientIds: [], queued: [] };
+
+/** Counts a log's entries without keeping them. */
+export interface Counter {
+  readonly length: number;
+  /** Takes a draft in; answers whether it becomes an entry. */
+  admits(draft: Draft, author: Author): boolean;
+  tally(): Tally;
+}
+
+/**
+ * Starts to count where a tally leaves off. It is the one rule of what a log is made of, whoever applies it:
+ * - a client event that is there already is dropped (a repeated write);
+ * - the news that an event has been taken up counts once, and only when that event was queued;
+ * - nothing follows `session.status_terminated`.
+ */
+export function createCounter(from: Tally = NOTHING_WRITTEN): Counter {
+  const clientIds = new Set(from.clientIds);
+  const queued = new Set(from.queued);
+  let { length } = from;
+  let isOver = false;
+
+  function isNew(draft: Draft, author: Author): boolean {
+    if ('processed' in draft) return queued.delete(draft.processed);
+    const { id, type } = draft.event;
+    if (author === 'server') return true;
+    if (clientIds.has(id)) return false;
+    clientIds.add(id);
+    const [oldest] = clientIds;
+    if (clientIds.size > REMEMBERED_IDS && oldest !== undefined) clientIds.delete(oldest);
+    if (isQueuedType(type)) queued.add(id);
+    return true;
+  }
+
+  return {
+    get length() {
+      return length;
+    },
+    admits(draft, author) {
+      if (isOver || !isNew(draft, author)) return false;
+      length += 1;
+      isOver = 'event' in draft && draft.event.type === 'session.status_terminated';
+      return true;
+    },
+    tally: () => ({ length, clientIds: [...clientIds], queued: [...queued] }),
+  };
+}
+
 /** The projection's running state over one session. */
 export interface Projection {
   readonly entries: readonly Entry[];
@@ -223,34 +283,30 @@ export interface Projection {
 
 /**
  * Starts a projection. The same carriers give the same entries, ids, positions and times on every read:
+ * - what becomes an entry, the counter says;
  * - times never go back, and entries of one carrier are a microsecond apart (measured on the real service);
- * - a client event that is already there is dropped (a repeated write);
- * - a queued event appears twice with the same id: first with `processed_at` null, then taken up;
- * - nothing follows `session.status_terminated`.
+ * - a queued event appears twice with the same id: first with `processed_at` null, then taken up.
  */
 export function createProjection(): Projection {
   const entries: Entry[] = [];
+  const counter = createCounter();
   const queued = new Map<string, Entry>();
-  const clientIds = new Set<string>();
   let lastUs = 0;
-  let terminated = false;
 
-  function entryOf(draft: Draft, author: Author): Omit<Entry, 'position'> | undefined {
+  function entryOf(draft: Draft, author: Author): Entry | undefined {
+    const waiting = 'processed' in draft ? queued.get(draft.processed) : undefined;
+    if (!counter.admits(draft, author)) return undefined;
+    const position = entries.length;
+    const at = formatMicros(lastUs);
     if ('processed' in draft) {
-      const waiting = queued.get(draft.processed);
-      if (!waiting) return undefined;
       queued.delete(draft.processed);
-      return { ...waiting, event: { ...waiting.event, processed_at: formatMicros(lastUs) } };
+      return waiting && { ...waiting, position, event: { ...waiting.event, processed_at: at } };
     }
     const { event, ...rest } = draft;
-    if (author === 'client') {
-      if (clientIds.has(event.id)) return undefined;
-      clientIds.add(event.id);
-      const [oldest] = clientIds;
-      if (clientIds.size > REMEMBERED_IDS && oldest !== undefined) clientIds.delete(oldest);
-    }
-    const processedAt = author === 'client' && isQueuedType(event.type) ? null : formatMicros(lastUs);
-    return { ...rest, event: { ...event, processed_at: processedAt } };
+    const isQueued = author === 'client' && isQueuedType(event.type);
+    const entry = { ...rest, position, event: { ...event, processed_at: isQueued ? null : at } };
+    if (isQueued) queued.set(event.id, entry);
+    return entry;
   }
 
   return {
@@ -258,19 +314,15 @@ export function createProjection(): Projection {
     append(drafts, timeUs, author) {
       const added: Entry[] = [];
       for (const draft of drafts) {
-        if (terminated) break;
         const before = lastUs;
         lastUs = Math.max(timeUs, lastUs + 1);
-        const made = entryOf(draft, author);
-        if (!made) {
+        const entry = entryOf(draft, author);
+        if (!entry) {
           lastUs = before;
           continue;
         }
-        const entry: Entry = { ...made, position: entries.length };
         entries.push(entry);
         added.push(entry);
-        if (entry.event.processed_at === null) queued.set(entry.event.id, entry);
-        terminated = entry.event.type === 'session.status_terminated';
       }
       return added;
     },

@@ -4,6 +4,7 @@
  */
 import type { Draft, Entry, HiddenBody } from './log.ts';
 import type { LoopState } from './loop/state.ts';
+import type { WrittenCarrier } from './session/archive.ts';
 import type { AgentSnapshot } from './wire/event.ts';
 
 /** What a session starts from. */
@@ -11,6 +12,16 @@ export interface SessionSeed {
   readonly created: Extract<HiddenBody, { type: 'x.session_created' }>;
   /** Client events that are there from the start; with any, the session is born running. */
   readonly initial: readonly Draft[];
+}
+
+/** A log does not hold together: part of it is missing, or does not fit. */
+export class DamagedLogError extends Error {
+  override readonly name: string = 'DamagedLogError';
+}
+
+/** Runs of a session were deleted before they were in the archive, or have come into it since. */
+export class HistoryGapError extends DamagedLogError {
+  override readonly name = 'HistoryGapError';
 }
 
 /** A piece of the log by position: `from` inclusive, `to` exclusive. */
@@ -110,6 +121,11 @@ export class SessionBusyError extends Error {
 export interface Sessions {
   /** Starts a session. Idempotent: a second call with the same id changes nothing. */
   create(id: string, seed: SessionSeed): Promise<void>;
+  /**
+   * Starts a session whose log begins with these carriers, content and all. Unless it is awake, it goes on when somebody
+   * writes to it, or wakes it. Idempotent.
+   */
+  createFrom(id: string, carriers: readonly WrittenCarrier[], isAwake: boolean): Promise<void>;
   /**
    * Writes client events, all or none, and answers them as the log has them; those that are not visible yet
    * (no worker, a slow one) are answered as queued. Safe to repeat with the same event ids.

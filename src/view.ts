@@ -1,6 +1,6 @@
 /** What a log says about its session as a whole: a pure fold over entries. */
 import { isQueuedType, type Draft, type Entry } from './log.ts';
-import { EMPTY, fold, type LoopState } from './loop/state.ts';
+import { EMPTY, fold } from './loop/state.ts';
 import type { SessionView } from './session.ts';
 
 const NOTHING: SessionView = {
@@ -59,15 +59,4 @@ export function draftOf(entry: Entry): Draft {
   const { event } = entry;
   if (isQueuedType(event.type) && event.processed_at !== null) return { processed: event.id };
   return entry.extra ? { event, extra: entry.extra } : { event };
-}
-
-/** What the loop remembers, for whoever takes a session over: some of it is not in the view, which readers share. */
-export function resumed(state: LoopState, entries: readonly Entry[]): LoopState {
-  return { ...state, handTried: provisionings(entries) > 0 };
-}
-
-/** How many hands have been asked for: names the next one, the same whoever asks. */
-export function provisionings(entries: readonly Entry[]): number {
-  return entries.filter(({ event: { type } }) => type === 'x.hand_provisioned' || type === 'x.hand_failed')
-    .length;
 }

@@ -1,5 +1,6 @@
 /** Names and shapes of what goes into a session workflow; shared with `src/engine/temporal/`. */
-import type { Draft } from '../src/log.ts';
+import type { Draft, Tally } from '../src/log.ts';
+import type { RunLimits } from '../src/loop/run-limits.ts';
 import type { LoopState } from '../src/loop/state.ts';
 
 /** The workflow's type. */
@@ -29,8 +30,10 @@ export interface EmitInput {
 export interface SessionInput {
   readonly v: 1;
   readonly drafts: readonly Draft[];
-  /** For a session that comes from elsewhere. */
+  /** For a run that does not begin its session. */
   readonly origin?: Origin;
+  /** Left out: `RUN_LIMITS`. */
+  readonly limits?: RunLimits;
 }
 
 /** What a session comes with: workflow code cannot read what it has been. */
@@ -38,15 +41,23 @@ export interface Origin {
   readonly sessionId: string;
   /** How often it has come to Temporal, this time included. */
   readonly life: number;
-  /** How many entries its log has already. */
-  readonly base: number;
-  /** What the loop remembers of them. */
+  /** The log that it has already. */
+  readonly tally: Tally;
+  /** What the loop remembers of it. */
   readonly state: LoopState;
+  /** Left out: this run is the first one of its life. */
+  readonly continues?: true;
 }
 
 /** The id of the workflow that a session's life is. No two lives share one, so that none can be taken for another. */
 export function workflowIdOf(sessionId: string, life: number): string {
   return life === 1 ? sessionId : `${sessionId}@${life}`;
+}
+
+/** What a workflow's id says. */
+export function partsOf(workflowId: string): { readonly sessionId: string; readonly life: number } {
+  const [sessionId = '', life = '1'] = workflowId.split('@');
+  return { sessionId, life: Number(life) };
 }
 
 /** The search attributes of a session workflow; all Keyword. */

@@ -6,11 +6,13 @@
 import { defineSearchAttributeKey } from '@temporalio/common';
 import * as workflow from '@temporalio/workflow';
 import type { Carrier, SessionActivities } from '../activities/contract.ts';
-import type { Draft } from '../src/log.ts';
+import { createCounter, type Author, type Counter, type Draft } from '../src/log.ts';
 import { author, decide, isBetweenTurns, type Operation } from '../src/loop.ts';
 import { failureDrafts, OPERATION_POLICY } from '../src/loop/failure.ts';
+import { RUN_LIMITS, type RunLimits } from '../src/loop/run-limits.ts';
 import { began, cancelled, closed, EMPTY, ended, fold, type LoopState } from '../src/loop/state.ts';
 import { toId } from '../src/wire/id.ts';
+import { goOn, isFull } from './chain.ts';
 import {
   CLOSE_SIGNAL,
   EMIT_SIGNAL,
@@ -28,12 +30,14 @@ const wake = workflow.defineSignal(WAKE_SIGNAL);
 const close = workflow.defineSignal(CLOSE_SIGNAL);
 const leave = workflow.defineSignal(LEAVE_SIGNAL);
 
+const HEARTBEAT_TIMEOUT_MS = 5000;
+
 /**
  * Heartbeats every second and a short timeout: that is what makes a killed worker's operation start again within
  * seconds. A retry here means that a worker was lost; failures of the model are results, and the loop retries them.
  */
 const REMOTE = {
-  heartbeatTimeout: '5s',
+  heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
   cancellationType: 'WAIT_CANCELLATION_COMPLETED',
   retry: {
     initialInterval: OPERATION_POLICY.firstPauseMs,
@@ -57,27 +61,27 @@ const pen = { newId: () => toId('sevt', workflow.uuid4()), nowMs: () => Date.now
 /** A session at work. */
 interface Run {
   readonly sessionId: string;
+  readonly life: number;
+  readonly limits: RunLimits;
   readonly scopes: Set<workflow.CancellationScope>;
+  /** Counts the log, for the next run to know where it begins. */
+  readonly counter: Counter;
   state: LoopState;
   /** Counts what arrived, so that the main loop notices. */
   arrivals: number;
   /** Whether the session is to go on elsewhere. */
   isLeaving: boolean;
+  /** Whether the run before this one is being put into the archive. */
+  isSealing: boolean;
   shownStatus: string;
 }
 
 /** Runs a session until it is terminated, or leaves: what it answers is for people who look at the workflow. */
-export async function session({ drafts, origin }: SessionInput): Promise<'moved' | undefined> {
-  const before = origin ? { ...EMPTY, ...origin.state } : EMPTY;
-  const run: Run = {
-    sessionId: origin?.sessionId ?? workflow.workflowInfo().workflowId,
-    scopes: new Set(),
-    state: fold(before, drafts, Date.now()),
-    arrivals: 0,
-    isLeaving: false,
-    shownStatus: 'idle',
-  };
-  workflow.setHandler(emit, ({ drafts }) => absorb(run, drafts));
+export async function session(input: SessionInput): Promise<'moved' | undefined> {
+  const { drafts, origin } = input;
+  const run = begin(input);
+  absorb(run, drafts);
+  workflow.setHandler(emit, ({ drafts }) => absorb(run, drafts, 'client'));
   workflow.setHandler(wake, () => absorb(run, []));
   workflow.setHandler(close, () => {
     run.state = closed(run.state);
@@ -87,14 +91,17 @@ export async function session({ drafts, origin }: SessionInput): Promise<'moved'
     run.isLeaving = true;
     absorb(run, []);
   });
+  if (origin?.continues) seal(run);
   // Whoever started this may have been overtaken.
-  if (origin && !(await isAtHome(origin))) return 'moved';
+  else if (origin && !(await isAtHome(origin))) return 'moved';
+  if (origin) showDetails(run);
 
   for (;;) {
     const step = decide(run.state);
     showStatus(run);
     // A signal that comes at this moment is not lost: the server lets no workflow complete that has not seen it.
     if (run.isLeaving && isBetweenTurns(run.state)) return 'moved';
+    if (isFull(run, workflow.workflowInfo())) await goOn(run);
     if (!step) {
       const seen = run.arrivals;
       await workflow.condition(() => run.arrivals !== seen);
@@ -116,14 +123,43 @@ export async function session({ drafts, origin }: SessionInput): Promise<'moved'
   return undefined;
 }
 
+function begin({ origin, limits = RUN_LIMITS }: SessionInput): Run {
+  const state = origin ? { ...EMPTY, ...origin.state } : EMPTY;
+  return {
+    sessionId: origin?.sessionId ?? workflow.workflowInfo().workflowId,
+    life: origin?.life ?? 1,
+    limits,
+    scopes: new Set(),
+    counter: createCounter(origin?.tally),
+    state,
+    arrivals: 0,
+    isLeaving: false,
+    isSealing: false,
+    shownStatus: origin?.continues ? state.status : 'idle',
+  };
+}
+
+/** Has the archive take in what came before this run. The session does not wait for it. */
+function seal(run: Run): void {
+  run.isSealing = true;
+  void workflow
+    .proxyActivities<SessionActivities>({ ...BRIEF, retry: FOR_EVER, summary: 'seal the run before' })
+    .seal({ sessionId: run.sessionId, life: run.life })
+    .then(() => {
+      run.isSealing = false;
+      absorb(run, []);
+    });
+}
+
 async function isAtHome({ sessionId, life }: Origin): Promise<boolean> {
   return await workflow
     .proxyActivities<SessionActivities>({ ...BRIEF, retry: FOR_EVER, summary: 'see where the session lives' })
     .isAtHome({ sessionId, life });
 }
 
-function absorb(run: Run, drafts: readonly Draft[]): void {
-  run.state = fold(run.state, drafts, Date.now());
+function absorb(run: Run, drafts: readonly Draft[], by: Author = 'server'): void {
+  const entries = drafts.filter((draft) => run.counter.admits(draft, by));
+  run.state = fold(run.state, entries, Date.now());
   run.arrivals += 1;
 }
 
@@ -140,12 +176,13 @@ function launch(run: Run, operation: Operation, drafts: readonly Draft[]): void 
   const callId = operation.kind === 'tool' ? operation.callId : '';
   const spanId = run.state.phase.at === 'thinking' ? run.state.phase.spanId : '';
   const scope = new workflow.CancellationScope();
+  const sinceMs = Date.now();
   run.scopes.add(scope);
   run.state = began(run.state, operation.kind, callId);
   void scope
     .run(() => perform(run, operation, { drafts, spanId }))
     .catch((error: unknown) => {
-      const lostAttempts = scope.consideredCancelled ? attemptsLost(error) : 0;
+      const lostAttempts = scope.consideredCancelled ? attemptsLost(error, Date.now() - sinceMs) : 0;
       if (lostAttempts === 0 || !leavesTraces(operation)) throw error;
       return workflow.CancellationScope.nonCancellable(() =>
         perform(run, operation, { drafts: [], spanId, lostAttempts }),
@@ -177,6 +214,7 @@ async function perform(
     case 'provision':
       return remote('provision a hand', withinMs.provision).provision({
         sessionId,
+        provisioning: `h${state.provisionings}`,
         network: state.policy.network,
         drafts,
       });
@@ -204,10 +242,14 @@ function remote(summary: string, startToCloseTimeout: number, activityId?: strin
   return workflow.proxyActivities<SessionActivities>({ ...REMOTE, ...id, summary, startToCloseTimeout });
 }
 
-/** How many attempts ended with their workers, where it was that which ended the operation. */
-function attemptsLost(error: unknown): number {
-  if (!(error instanceof workflow.ActivityFailure) || !(error.cause instanceof workflow.TimeoutFailure))
-    return 0;
+/**
+ * How many attempts ended with their workers, where it was that which ended the operation. One that was cancelled while
+ * it waited for its next attempt does not say so; but it takes a heartbeat timeout to get there.
+ */
+function attemptsLost(error: unknown, tookMs: number): number {
+  if (!(error instanceof workflow.ActivityFailure)) return 0;
+  if (workflow.isCancellation(error)) return tookMs >= HEARTBEAT_TIMEOUT_MS ? 1 : 0;
+  if (!(error.cause instanceof workflow.TimeoutFailure)) return 0;
   const { timeoutType, lastHeartbeatDetails: attempt } = error.cause;
   if (timeoutType !== 'HEARTBEAT') return 0;
   return typeof attempt === 'number' ? attempt : 1;
@@ -227,10 +269,14 @@ function recordFailure(operation: Operation, spanId: string, error: unknown, isC
 }
 
 function showStatus(run: Run): void {
-  const { status, agentName, model, hand } = run.state;
+  const { status } = run.state;
   if (status === run.shownStatus) return;
   run.shownStatus = status;
   workflow.upsertSearchAttributes([{ key: statusAttribute, value: status }]);
+  showDetails(run);
+}
+
+function showDetails({ state: { status, agentName, model, hand } }: Run): void {
   workflow.setCurrentDetails(`**${status}**, agent ${agentName} on ${model}, hand ${hand?.id ?? 'none'}`);
 }
 

@@ -10,6 +10,7 @@ import type { Blobs } from '../../src/blobs.ts';
 import { openEngine } from '../../src/engine.ts';
 import { newId } from '../../src/id.ts';
 import { NO_USAGE, type Draft } from '../../src/log.ts';
+import { RUN_LIMITS } from '../../src/loop/run-limits.ts';
 import { completePolicy } from '../../src/loop/state.ts';
 import type { Operations } from '../../src/operations.ts';
 import type { Sessions } from '../../src/session.ts';
@@ -29,7 +30,7 @@ export const engine: Scenario = {
   about: 'the log engine alone, two durable steps a turn (a tool call and an answer), model and tool at once',
   async run(): Promise<Result> {
     const dataDir = await mkdtemp(join(tmpdir(), 'drover-engine-'));
-    const temporal = { address: undefined, namespace: '', taskQueue: '' };
+    const temporal = { address: undefined, namespace: '', taskQueue: '', runs: RUN_LIMITS };
     const database = { kind: 'sqlite', path: join(dataDir, 'drover.db') } as const;
     const config = { engine: 'log', dataDir, database, temporal } as const;
     const opened = await openEngine({ config, blobs: NO_BLOBS, notices: NO_NOTICES });

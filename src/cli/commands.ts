@@ -128,6 +128,59 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
       await moveSession({ id, to, url, env });
     },
   },
+  wake: {
+    summary: 'put a session back to work, also one whose workflow was stopped from outside',
+    operands: ['id'],
+    options: { url: { value: 'address' } },
+    async run({ operands: [id = ''], options: { url }, env }) {
+      const { wakeSession } = await import('./session.ts');
+      await wakeSession({ id, url, env });
+    },
+  },
+  verify: {
+    summary: "check a session's archive against its digests and the histories; fails when it is damaged",
+    operands: ['id'],
+    options: { url: { value: 'address' } },
+    async run({ operands: [id = ''], options: { url }, env }) {
+      const { verifySession } = await import('./session.ts');
+      await verifySession({ id, url, env });
+    },
+  },
+  fork: {
+    summary: "make another session of a session's log up to a position",
+    operands: ['id'],
+    options: { position: { value: 'number' }, url: { value: 'address' } },
+    async run({ operands: [id = ''], options: { position, url }, env }) {
+      const { forkSession } = await import('./session.ts');
+      await forkSession({ id, url, env, ...(position !== undefined && { position }) });
+    },
+  },
+  export: {
+    summary: 'write a session, with its agent and its environment, into a file',
+    operands: ['id'],
+    options: { to: { value: 'file' }, url: { value: 'address' } },
+    async run({ operands: [id = ''], options: { to, url }, env }) {
+      const { exportSession } = await import('./session.ts');
+      await exportSession({ id, url, env, ...(to !== undefined && { to }) });
+    },
+  },
+  import: {
+    summary: 'take a session in from a file that export has written',
+    operands: ['file'],
+    options: { url: { value: 'address' } },
+    async run({ operands: [file = ''], options: { url }, env }) {
+      const { importSession } = await import('./session.ts');
+      await importSession({ file, url, env });
+    },
+  },
+  replay: {
+    summary: "replay a session's histories, or a file of one, against this version's workflow code",
+    operands: ['session-or-file'],
+    async run({ operands: [what = ''], env }) {
+      const { replay } = await import('./replay.ts');
+      await replay({ what, env });
+    },
+  },
   'download-temporal': {
     summary: 'download the Temporal program into a folder',
     operands: ['folder'],

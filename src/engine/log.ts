@@ -31,6 +31,7 @@ export function createLogEngine(
         changes,
         log,
         readerOf: (id) => readers.readerOf(id),
+        forget: (id) => readers.forget(id),
         newId: () => newId('sevt'),
         wrote(id, carrier) {
           if (carrier) backend.tell(id, carrier);

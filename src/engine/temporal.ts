@@ -11,6 +11,7 @@ import type { Homes } from '../session/home.ts';
 import { connectTemporal } from '../temporal-server/connection.ts';
 import { createTemporalBackend } from './temporal/backend.ts';
 import { createLives } from './temporal/lives.ts';
+import { startSealSweep } from './temporal/sweep.ts';
 import { ensureWorkflowBundle } from './temporal/workflow-bundle.ts';
 
 /** Many model calls wait at once in one process; each is only an open stream. */
@@ -27,25 +28,39 @@ export interface TemporalDeps extends EngineDeps {
 
 /** Opens the engine on the configured Temporal server. */
 export async function openTemporalEngine({ config, blobs, homes }: TemporalDeps): Promise<TemporalPart> {
-  const { address, namespace, taskQueue } = config.temporal;
+  const { address, namespace, taskQueue, runs } = config.temporal;
   if (address === undefined) throw new Error('TEMPORAL_ADDRESS: not set, and the temporal engine needs it');
   const connection = await connectTemporal(address);
-  const client = new Client({ connection, namespace });
+  // Histories name whoever wrote them, and are shown to others: not by the name of a machine.
+  const client = new Client({ connection, namespace, identity: 'drover' });
   const isAtHome: SessionActivities['isAtHome'] = async ({ sessionId, life }) => {
     const home = await homes?.find(sessionId);
     return home?.engine === 'temporal' && home.life === life && !home.isClosing;
   };
+  const lives = createLives({ client, taskQueue, limits: runs, homes });
+  const seal: SessionActivities['seal'] = async ({ sessionId, life }) => {
+    await lives.seal(sessionId, life);
+  };
   return {
-    lives: createLives({ client, taskQueue }),
-    backendAt: (home) => createTemporalBackend({ client, blobs, taskQueue, archive: homes }, home),
+    lives,
+    backendAt: (home) =>
+      createTemporalBackend({ client, blobs, taskQueue, limits: runs, archive: homes }, home),
     async check() {
       await connection.workflowService.getSystemInfo({});
     },
-    work: ({ operations, sessions, log }) =>
-      startWorker(
+    async work({ operations, sessions, log }) {
+      const worker = await startWorker(
         { address, namespace, taskQueue, bundles: join(config.dataDir, 'cache') },
-        { activities: createActivities({ operations, sessions, isAtHome }), log },
-      ),
+        { activities: createActivities({ operations, sessions, isAtHome, seal }), log },
+      );
+      const sweep = startSealSweep({ client, seal: (id, life) => lives.seal(id, life), log });
+      return {
+        async stop() {
+          sweep.stop();
+          await worker.stop();
+        },
+      };
+    },
     close: () => connection.close(),
   };
 }

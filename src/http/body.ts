@@ -28,6 +28,17 @@ async function readJsonObject(c: Context): Promise<Record<string, unknown>> {
   return value as Record<string, unknown>;
 }
 
+/** Most bytes that a body of lines may have: a whole session. */
+const MAX_LINES_BYTES = 256 * 1024 * 1024;
+
+/** Reads a body of lines of JSON, which are not looked at. Throws 413 when it is too large, 400 for another type. */
+export async function readLines(c: Context, type: string): Promise<readonly string[]> {
+  const given = c.req.header('content-type')?.split(';')[0]?.trim().toLowerCase();
+  if (given !== type)
+    throw invalidRequest(`content-type: expected ${type}, got ${given ? `"${given}"` : 'none'}`);
+  return (await readText(c.req.raw, MAX_LINES_BYTES)).trimEnd().split('\n');
+}
+
 function requireJson(contentType: string | undefined): void {
   const type = contentType?.split(';')[0]?.trim().toLowerCase();
   if (type === 'application/json') return;

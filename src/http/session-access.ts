@@ -4,6 +4,7 @@ import type { PreviewReceiver } from '../previews.ts';
 import type { Records, SessionRow } from '../records.ts';
 import {
   BatchTooLargeError,
+  DamagedLogError,
   SessionBusyError,
   SessionGoneError,
   SessionStoppedError,
@@ -79,7 +80,8 @@ export async function orApiError<T>(id: string, answer: Promise<T>): Promise<T> 
 function toApiError(error: unknown, id: string): unknown {
   if (error instanceof SessionGoneError) return sessionNotFound(id);
   if (error instanceof SessionTerminatedError) return terminated(id);
-  if (error instanceof SessionStoppedError) return new ApiError(500, 'api_error', error.message, FINAL);
+  if (error instanceof SessionStoppedError || error instanceof DamagedLogError)
+    return new ApiError(500, 'api_error', error.message, FINAL);
   if (error instanceof BatchTooLargeError) return tooLarge(error.message);
   if (error instanceof SessionBusyError) return rateLimited(error.message, 1);
   if (error instanceof MoveRefusedError) return invalidRequest(`to: ${error.message}`);

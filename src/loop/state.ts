@@ -9,7 +9,6 @@
 import {
   isQueuedType,
   promptTokens,
-  REMEMBERED_IDS,
   type Draft,
   type Extra,
   type HiddenBody,
@@ -94,6 +93,8 @@ export interface LoopState {
   readonly hand: { readonly id: string; readonly kind: string } | null;
   readonly handFailure: string | null;
   readonly handTried: boolean;
+  /** How many hands have been asked for and come, or not: names the next one, the same whoever asks. */
+  readonly provisionings: number;
   readonly inFlight: InFlight;
   readonly totals: Totals;
   readonly runningSinceMs: number | null;
@@ -108,8 +109,6 @@ export interface LoopState {
   readonly compactRequests: readonly CompactRequest[];
   /** How hard compactions have tried since the last answer; 0: not at all. */
   readonly trim: number;
-  /** Ids of the last client events, so that a repeated write changes nothing. */
-  readonly seen: readonly string[];
 }
 
 const IDLE: InFlight = { model: false, provision: false, timer: false, tools: [], cancelled: false };
@@ -146,6 +145,7 @@ export const EMPTY: LoopState = {
   hand: null,
   handFailure: null,
   handTried: false,
+  provisionings: 0,
   inFlight: IDLE,
   totals: NOTHING_USED,
   runningSinceMs: null,
@@ -155,7 +155,6 @@ export const EMPTY: LoopState = {
   mustCompact: false,
   compactRequests: [],
   trim: 0,
-  seen: [],
 };
 
 /** A policy with everything in it: logs from before a setting was there do without it. */
@@ -239,14 +238,8 @@ function takeUp(state: LoopState, id: string): LoopState {
 
 function foldEvent(state: LoopState, draft: Exclude<Draft, { processed: string }>, nowMs: number): LoopState {
   const { event } = draft;
-  if (isQueuedType(event.type) || event.type.startsWith('user.')) {
-    if (state.seen.includes(event.id)) return state;
-    return foldClient(
-      { ...state, seen: [...state.seen.slice(1 - REMEMBERED_IDS), event.id] },
-      event as EventBody,
-      draft.extra,
-    );
-  }
+  if (isQueuedType(event.type) || event.type.startsWith('user.'))
+    return foldClient(state, event as EventBody, draft.extra);
   if (event.type.startsWith('x.')) return foldHidden(state, event as HiddenBody);
   return foldServer(state, event as EventBody, draft.extra, nowMs);
 }
@@ -277,6 +270,10 @@ function foldClient(state: LoopState, event: EventBody, extra: Extra | undefined
   }
 }
 
+function provisioned(state: LoopState): LoopState {
+  return { ...state, handTried: true, provisionings: state.provisionings + 1 };
+}
+
 function foldHidden(state: LoopState, event: HiddenBody): LoopState {
   switch (event.type) {
     case 'x.session_created':
@@ -294,10 +291,13 @@ function foldHidden(state: LoopState, event: HiddenBody): LoopState {
       const request = keepAnswers === undefined ? { id } : { id, keepAnswers };
       return { ...state, compactRequests: [...state.compactRequests, request] };
     }
+    // Its hand is the other session's.
+    case 'x.session_forked':
+      return { ...state, hand: null, handFailure: null };
     case 'x.hand_provisioned':
-      return { ...state, hand: event.hand, handFailure: null };
+      return { ...provisioned(state), hand: event.hand, handFailure: null };
     case 'x.hand_failed':
-      return { ...state, hand: null, handFailure: event.reason };
+      return { ...provisioned(state), hand: null, handFailure: event.reason };
     case 'x.hand_lost':
       return state.hand?.id === event.hand_id ? { ...state, hand: null } : state;
   }

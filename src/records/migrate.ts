@@ -5,12 +5,13 @@ import { controlPlane } from './migrations/0001-control-plane.ts';
 import { blobs } from './migrations/0002-blobs.ts';
 import { sessionLog } from './migrations/0003-session-log.ts';
 import { sessionMoves } from './migrations/0004-session-moves.ts';
+import { segments } from './migrations/0005-segments.ts';
 
 /** A step; it must not change once it has been released. */
 type Migration = (db: Kysely<unknown>) => Promise<void>;
 
 /** All steps in order: the first is number 1. */
-const MIGRATIONS: readonly Migration[] = [controlPlane, blobs, sessionLog, sessionMoves];
+const MIGRATIONS: readonly Migration[] = [controlPlane, blobs, sessionLog, sessionMoves, segments];
 
 /** Any number that nobody else would think of: who holds this lock of Postgres migrates. */
 const MIGRATION_LOCK = 7_236_142_088;

@@ -2,7 +2,6 @@
 import type { Draft } from '../log.ts';
 import type { SessionSeed } from '../session.ts';
 import type { LogCursor } from './cursor.ts';
-import type { Reader } from './reader.ts';
 
 /** The log takes no more events, or is not there. */
 export class LogClosedError extends Error {
@@ -26,7 +25,7 @@ export interface Backend {
    */
   wake(id: string): Promise<void>;
   /** Ends the session's work, frees its hand where that is possible in good time, and erases the log. Idempotent. */
-  remove(id: string, reader: Reader): Promise<void>;
+  remove(id: string): Promise<void>;
   /** A cursor before the first entry. */
   cursor(id: string): LogCursor;
 }

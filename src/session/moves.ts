@@ -3,10 +3,11 @@
  * process may carry it on; a session is never written to by two engines.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Tally } from '../log.ts';
 import type { LoopState } from '../loop/state.ts';
 import { SessionGoneError, type SessionSeed, type Sessions } from '../session.ts';
-import { foldView, resumed } from '../view.ts';
-import { settle, type ArchivedCarrier, type WrittenCarrier } from './archive.ts';
+import { foldView } from '../view.ts';
+import { readCarriers, settle, tallyOf, type FinishedRun, type WrittenCarrier } from './archive.ts';
 import { isSameHome, type EngineName, type Home, type Homes } from './home.ts';
 import type { Readers } from './readers.ts';
 
@@ -16,9 +17,15 @@ export interface Lives {
   begin(
     sessionId: string,
     home: Home,
-    brings: { readonly seed: SessionSeed['created']; readonly state: LoopState },
+    brings: { readonly seed: SessionSeed['created']; readonly state: LoopState; readonly tally: Tally },
   ): Promise<void>;
-  /** Has the session leave between two turns, waits until it has, and answers what it wrote in this life. */
+  /** Reads a run that is over; undefined: its history is gone. */
+  read(sessionId: string, life: number, runId: string): Promise<FinishedRun | undefined>;
+  /**
+   * Puts the runs of a life that are over into the archive. Answers whether the life is there: its histories may be gone.
+   */
+  seal(sessionId: string, life: number): Promise<boolean>;
+  /** Has the session leave between two turns, waits until it has, and answers what it wrote behind what is sealed. */
   end(sessionId: string, home: Home, signal: AbortSignal): Promise<readonly WrittenCarrier[]>;
   /** Erases a life. Idempotent. */
   undo(sessionId: string, home: Home): Promise<void>;
@@ -36,6 +43,11 @@ export interface Moves {
    * @throws {MoveRefusedError | MoveUnderWayError | SessionGoneError}
    */
   begin(id: string, to: EngineName): Promise<void>;
+  /**
+   * Has a session that was stopped from outside of Drover go on in another life. Answers whether it may: one that is
+   * terminated, or being deleted, stays so.
+   */
+  revive(id: string): Promise<boolean>;
   /** Carries a session's move on, if there is one, and resolves when it has come to its end. */
   carry(id: string): Promise<void>;
   /** The same, but waits for it only so long. Answers where the session is then. */
@@ -73,7 +85,6 @@ const LOOK_AGAIN_MS = 100;
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5000;
 const MOST_AT_ONCE = 100;
-const PAGE = 500;
 
 /** Makes the moves of a process. */
 export function createMoves(deps: MovesDeps): Moves {
@@ -126,6 +137,15 @@ export function createMoves(deps: MovesDeps): Moves {
       if (movingTo === undefined) await (to === 'temporal' ? homes.leave(id) : homes.expect(id));
       void carry(id);
     },
+    async revive(id) {
+      const home = await homeOf(id);
+      if (!homes || !lives || home.engine !== 'temporal' || home.isClosing) return false;
+      await homes.revive(id, home.life);
+      const now = await homeOf(id);
+      if (isSameHome(home, now) && now.movingTo === undefined) return false;
+      void carry(id);
+      return true;
+    },
     carry,
     async carryFor(id, limitMs) {
       const over = new AbortController();
@@ -153,12 +173,11 @@ function createMove(deps: MoveDeps, signal: AbortSignal): (id: string) => Promis
   /** Its log is sealed: a workflow goes on with what the loop remembers. */
   async function arrive(id: string, home: Home): Promise<void> {
     const { entries } = await readers.synced(id);
-    const brought = entries.slice(0, home.base);
-    const view = foldView(undefined, brought);
+    const { title, loop } = foldView(undefined, entries.slice(0, home.base));
     const [first] = await sessions.getEvents(id, { to: 1 });
     if (first?.event.type !== 'x.session_created') throw new SessionGoneError(`no session ${id}`);
-    const seed = { ...first.event, title: view.title };
-    await lives.begin(id, home, { seed, state: resumed(view.loop, brought) });
+    const tally = tallyOf(await readCarriers(homes, id, 0, home.base));
+    await lives.begin(id, home, { seed: { ...first.event, title }, state: loop, tally });
     await homes.arrived(id, home.life);
     const now = await homes.find(id);
     if (!now || now.isClosing) await lives.undo(id, home);
@@ -171,15 +190,24 @@ function createMove(deps: MoveDeps, signal: AbortSignal): (id: string) => Promis
       if (error instanceof SessionGoneError && home.base === 0) await homes.forget(id);
       throw error;
     });
-    const carriers = settle([...(await readArchive(homes, id, home.base)), ...written]);
-    await homes.adopt(
-      id,
-      home.life,
-      carriers.filter(({ position }) => position >= home.base),
-    );
+    const brought = await readCarriers(homes, id, 0, home.base);
+    const after = { tally: tallyOf(brought), lastUs: home.lastUs };
+    await homes.adopt(id, home.life, settle(written, after));
     const now = await homes.find(id);
     if (now && isSameHome(now, home) && now.movingTo === 'log')
       throw new Error(`what session ${id} wrote on Temporal does not follow its archive`);
+  }
+
+  /** Its life on Temporal is over: what it wrote goes into the archive, and another one begins with that. */
+  async function revive(id: string, { life, base }: Home): Promise<void> {
+    const isThere = await lives.seal(id, life);
+    const now = await homes.find(id);
+    if (!now?.isReviving || now.life !== life) return;
+    if (!isThere && base === 0) {
+      await homes.forget(id);
+      throw new SessionGoneError(`nothing is left of session ${id}`);
+    }
+    await homes.reborn(id, life);
   }
 
   return async (id) => {
@@ -187,7 +215,8 @@ function createMove(deps: MoveDeps, signal: AbortSignal): (id: string) => Promis
       signal.throwIfAborted();
       const home = await homes.find(id);
       if (home?.movingTo === undefined) return;
-      if (home.movingTo === 'log') await adopt(id, home);
+      if (home.isReviving) await revive(id, home);
+      else if (home.movingTo === 'log') await adopt(id, home);
       else if (home.engine === 'temporal') await arrive(id, home);
       else {
         await homes.leave(id);
@@ -195,16 +224,4 @@ function createMove(deps: MoveDeps, signal: AbortSignal): (id: string) => Promis
       }
     }
   };
-}
-
-async function readArchive(homes: Homes, id: string, base: number): Promise<ArchivedCarrier[]> {
-  const carriers: ArchivedCarrier[] = [];
-  for (let length = 0; length < base;) {
-    const page = await homes.read(id, length, PAGE);
-    const last = page.at(-1);
-    if (!last) throw new SessionGoneError(`the archive of session ${id} ends at ${length}, before ${base}`);
-    carriers.push(...page);
-    length = last.position + last.drafts.length;
-  }
-  return carriers;
 }

@@ -19,6 +19,12 @@ export interface RoutedBackendDeps {
   readonly birthplace: EngineName;
   /** Erases a session wherever there is something of it. */
   readonly remove: Backend['remove'];
+  /** Told that a session's log has become shorter than what was read of it. */
+  readonly onCut: (id: string) => void;
+  /** Whether sessions that were stopped from outside can be taken up again. */
+  readonly isRevivable: boolean;
+  /** Has a session that was stopped from outside go on. Answers whether it may. */
+  readonly revive: (id: string) => Promise<boolean>;
   /** Told of a session that somebody has to wait for because it is between two homes. */
   readonly awaited: (id: string) => void;
 }
@@ -28,7 +34,7 @@ const TRY_AGAIN_MS = 20;
 
 /** Makes the backend. */
 export function createRoutedBackend(deps: RoutedBackendDeps): Backend {
-  const { homeOf, backendAt, birthplace, remove, awaited } = deps;
+  const { homeOf, backendAt, birthplace, remove, revive, awaited } = deps;
 
   /** A write that falls into a move has not happened, and is done at the next home. */
   async function write(id: string, act: (backend: Backend) => Promise<void>): Promise<void> {
@@ -40,6 +46,7 @@ export function createRoutedBackend(deps: RoutedBackendDeps): Backend {
         if (!(error instanceof LogClosedError)) throw error;
         const now = await homeOf(id);
         if (isSameStep(home, now)) {
+          if (now.movingTo === undefined && Date.now() < deadline && (await revive(id))) continue;
           if (now.movingTo === undefined) throw error;
           if (Date.now() > deadline)
             throw new SessionBusyError(`session ${id} is being moved to the ${now.movingTo} engine`, {
@@ -59,6 +66,11 @@ export function createRoutedBackend(deps: RoutedBackendDeps): Backend {
     wake: (id) => write(id, (backend) => backend.wake(id)),
     remove,
     cursor: (id) =>
-      createRoutedCursor({ home: () => homeOf(id), cursorAt: (home) => backendAt(home).cursor(id) }),
+      createRoutedCursor({
+        home: () => homeOf(id),
+        cursorAt: (home) => backendAt(home).cursor(id),
+        isRevivable: deps.isRevivable,
+        onCut: () => deps.onCut(id),
+      }),
   };
 }

@@ -9,6 +9,7 @@ import {
   SessionTerminatedError,
   type Sessions,
 } from '../session.ts';
+import { settle, type ArchivedCarrier, type WrittenCarrier } from './archive.ts';
 import { LogClosedError, type Backend } from './backend.ts';
 import { selectEvents, selectSlice } from './listing.ts';
 import { pack, unpackAll } from './pack.ts';
@@ -24,10 +25,12 @@ export interface SessionsDeps {
   readonly backend: Backend;
   readonly readers: Readers;
   readonly blobs: Blobs;
+  /** Makes a session whose log begins with these carriers. */
+  readonly begin: (id: string, carriers: readonly ArchivedCarrier[], isAwake: boolean) => Promise<void>;
 }
 
 /** Makes the session port. */
-export function createSessions({ backend, readers, blobs }: SessionsDeps): Sessions {
+export function createSessions({ backend, readers, blobs, begin }: SessionsDeps): Sessions {
   const { readerOf, synced, live, forget } = readers;
 
   async function packFor(id: string, drafts: readonly Draft[]): Promise<Draft[]> {
@@ -56,6 +59,12 @@ export function createSessions({ backend, readers, blobs }: SessionsDeps): Sessi
     async create(id, seed) {
       const created = await packFor(id, [{ event: seed.created }]);
       await backend.start(id, seed, { created, initial: await packFor(id, seed.initial) });
+    },
+
+    async createFrom(id, carriers, isAwake) {
+      const packed: WrittenCarrier[] = [];
+      for (const carrier of carriers) packed.push({ ...carrier, drafts: await packFor(id, carrier.drafts) });
+      await begin(id, settle(packed), isAwake);
     },
 
     async emitEvent(id, drafts) {
@@ -105,7 +114,7 @@ export function createSessions({ backend, readers, blobs }: SessionsDeps): Sessi
     },
 
     async remove(id) {
-      await backend.remove(id, readerOf(id));
+      await backend.remove(id);
       await blobs.removeAll(id);
       forget(id);
     },

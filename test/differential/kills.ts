@@ -17,6 +17,8 @@ import {
 } from './stage.ts';
 
 const INTERRUPT = send({ type: 'interrupt' });
+/** As it came, and as taken up: what it ends must not end by itself meanwhile. */
+const TAKEN_UP: Step = { do: 'await', for: 'events', type: 'user.interrupt', count: 2 };
 
 type Write = (stage: Stage, victim: Exclude<Victim, 'hand'>) => Step[];
 
@@ -87,7 +89,7 @@ function inModelCall(stage: Stage, victim: Exclude<Victim, 'hand'>): Step[] {
     reached,
     ...queued,
     // What is queued goes on with the script, so its hold must be gone by then.
-    ...around(stage, victim, isInterrupted(stage) ? [INTERRUPT, release] : [release]),
+    ...around(stage, victim, isInterrupted(stage) ? [INTERRUPT, TAKEN_UP, release] : [release]),
     REST,
   ];
 }

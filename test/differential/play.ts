@@ -1,7 +1,8 @@
 /** Plays a conversation on a server, and brings back everything that can be read of it. */
-import { access, readFile, writeFile } from 'node:fs/promises';
+import { access, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { sandboxPid } from '../../scripts/sandboxes.ts';
 import type { Entry } from '../../src/log.ts';
 import { killQuietly } from '../support/crash-server.ts';
 import type { Awaited, Conversation, Scene, Sent, Settling, Step } from './conversation.ts';
@@ -359,13 +360,6 @@ async function kill(one: Play, victim: 'worker' | 'api' | 'hand'): Promise<void>
   // A scene whose call was refused has no hand.
   if (pids.length === 0) note(one, { do: 'kill', victim }, 'there is no hand');
   for (const pid of pids) if (pid !== undefined) killQuietly(pid);
-}
-
-/** The first process of a sandbox; undefined: it has ended. */
-async function sandboxPid(folder: string): Promise<number | undefined> {
-  const status = await readFile(join(folder, 'status'), 'utf8').catch(() => '');
-  const pid = Number(/"child-pid": *(\d+)/.exec(status)?.[1] ?? 0);
-  return pid > 0 && !status.includes('exit-code') ? pid : undefined;
 }
 
 async function raise(one: Play, byCents: number | null): Promise<void> {

@@ -14,7 +14,9 @@ export async function setup(project: TestProject): Promise<(() => Promise<void>)
   held.defer(() => postgres.stop());
   const temporal = await startTemporalOnPostgres(postgres, { log });
   held.defer(() => temporal.stop());
-  held.defer(await provideServer(project, { TEMPORAL_ADDRESS: temporal.address }));
+  // Runs are short here, so that all tests go through chains of them.
+  const env = { TEMPORAL_ADDRESS: temporal.address, DROVER_RUN_EVENTS: '40' };
+  held.defer(await provideServer(project, env));
   const all = held.move();
   return async () => await all.disposeAsync();
 }

@@ -3,8 +3,9 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createHistoryChain, type HistorySource } from '../../src/engine/temporal/history-chain.ts';
 import { createHistoryCursor } from '../../src/engine/temporal/history-cursor.ts';
+import { sealRuns } from '../../src/engine/temporal/sealing.ts';
 import type { TemporalPart } from '../../src/engine.ts';
-import { NO_USAGE, type Draft } from '../../src/log.ts';
+import { createCounter, NO_USAGE, type Counter, type Draft } from '../../src/log.ts';
 import { author, decide, isBetweenTurns, type Operation } from '../../src/loop.ts';
 import { began, closed, EMPTY, ended, fold, type LoopState } from '../../src/loop/state.ts';
 import type { WrittenCarrier } from '../../src/session/archive.ts';
@@ -24,6 +25,7 @@ export interface FakeTemporal {
 
 interface Workflow {
   readonly source: FakeSource;
+  readonly counter: Counter;
   state: LoopState;
   isOpen: boolean;
   isLeaving: boolean;
@@ -52,7 +54,9 @@ export function createFakeTemporal(thinkMs: () => number): FakeTemporal {
 
   function write(workflow: Workflow, kind: (drafts: readonly Draft[]) => object, drafts: readonly Draft[]) {
     if (drafts.length > 0) workflow.source.add(RUN, [kind(drafts)]);
-    workflow.state = fold(workflow.state, drafts, Date.now());
+    const by = kind === signaled ? 'client' : 'server';
+    const entries = drafts.filter((draft) => workflow.counter.admits(draft, by));
+    workflow.state = fold(workflow.state, entries, Date.now());
   }
 
   function advance(workflow: Workflow): void {
@@ -85,12 +89,15 @@ export function createFakeTemporal(thinkMs: () => number): FakeTemporal {
     if (workflows.has(id)) return undefined;
     const workflow: Workflow = {
       source: createFakeSource({ pageSize: 5 }),
-      state: fold(origin?.state ?? EMPTY, drafts, Date.now()),
+      counter: createCounter(origin?.tally),
+      state: origin?.state ?? EMPTY,
       isOpen: true,
       isLeaving: false,
       isReady: origin === undefined,
     };
-    workflow.source.add(RUN, [started(drafts)]);
+    workflow.source.add(RUN, [started(drafts, origin?.tally)]);
+    const entries = drafts.filter((draft) => workflow.counter.admits(draft, 'server'));
+    workflow.state = fold(workflow.state, entries, Date.now());
     workflows.set(id, workflow);
     return workflow;
   }
@@ -128,7 +135,7 @@ export function createFakeTemporal(thinkMs: () => number): FakeTemporal {
       return [...workflows].flatMap(([id, { isOpen }]) => (isOpen ? [id] : []));
     },
     part: (homes) => ({
-      backendAt: ({ life, base }) => ({
+      backendAt: ({ life, ...home }) => ({
         async start(id, _seed, { created, initial }) {
           const workflow = start(workflowIdOf(id, 1), { v: 1, drafts: created });
           if (workflow) write(workflow, signaled, initial);
@@ -149,13 +156,13 @@ export function createFakeTemporal(thinkMs: () => number): FakeTemporal {
         },
         cursor: (id) =>
           createHistoryCursor(sourceOf(workflowIdOf(id, life)), {
-            base,
+            ...home,
             read: (position, limit) => homes.read(id, position, limit),
           }),
       }),
       lives: {
-        async begin(id, { life, base }, { state }) {
-          const origin = { sessionId: id, life, base, state };
+        async begin(id, { life }, { state, tally }) {
+          const origin = { sessionId: id, life, tally, state };
           const workflow = start(workflowIdOf(id, life), { v: 1, drafts: [], origin });
           if (!workflow) return;
           void homes.find(id).then((home) => {
@@ -171,9 +178,12 @@ export function createFakeTemporal(thinkMs: () => number): FakeTemporal {
           if (workflow) advance(workflow);
           const chain = createHistoryChain(sourceOf(workflowIdOf(id, life)));
           const carriers: WrittenCarrier[] = [];
-          while (!chain.closed) carriers.push(...(await chain.next(signal)));
+          while (!chain.closed) carriers.push(...(await chain.next(signal)).carriers);
           return carriers;
         },
+        read: async () => undefined,
+        seal: (id, life) =>
+          sealRuns({ homes, pagesOf: (session, at) => sourceOf(workflowIdOf(session, at)) }, id, life),
         undo: async (id, { life }) => erase(workflowIdOf(id, life)),
       },
       check: async () => undefined,

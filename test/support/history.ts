@@ -1,6 +1,6 @@
 /** Temporal histories made by hand, as the server gives them out, and a source that serves them page by page. */
 import { defaultPayloadConverter } from '@temporalio/common';
-import type { Draft, Entry } from '../../src/log.ts';
+import type { Draft, Entry, Tally } from '../../src/log.ts';
 import { SessionGoneError } from '../../src/session.ts';
 import type { HistoryEvent } from '../../src/engine/temporal/history.ts';
 import type { HistoryPage, HistorySource } from '../../src/engine/temporal/history-chain.ts';
@@ -13,8 +13,9 @@ function payloads(value: unknown) {
 }
 
 /** The first event of a run. */
-export function started(drafts: readonly Draft[]): Attributes {
-  return { workflowExecutionStartedEventAttributes: { input: payloads({ v: 1, drafts }) } };
+export function started(drafts: readonly Draft[], tally?: Tally): Attributes {
+  const origin = tally && { tally };
+  return { workflowExecutionStartedEventAttributes: { input: payloads({ v: 1, drafts, origin }) } };
 }
 
 /** A client's events. */
@@ -129,7 +130,8 @@ export function createFakeSource({ pageSize = 2, overlap = 0 } = {}): FakeSource
     async head() {
       orFail('head');
       const runId = [...runs.keys()].at(-1) ?? '';
-      return { runId, eventNumber: runs.get(runId)?.length ?? 0 };
+      const events = runs.get(runId) ?? [];
+      return { runId, eventNumber: events.length, isOver: events.at(-1) === ENDED };
     },
     async page(runId, token, signal): Promise<HistoryPage> {
       counts.pages += 1;

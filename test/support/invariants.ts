@@ -120,7 +120,7 @@ function takenByModel({ request }: Prompt): void {
   checkAnswerable(read);
 }
 
-/** 9. What stands next after an idle was written by a client, or says that a client's event was taken up. */
+/** 9. What stands next after an idle was written by a client, says that its event was taken up, or marks a copy. */
 function nothingFollowsIdle(entries: readonly Entry[]): void {
   entries.forEach(({ event }, index) => {
     const next = entries[index + 1];
@@ -129,6 +129,7 @@ function nothingFollowsIdle(entries: readonly Entry[]): void {
 }
 
 const BY_CLIENTS = [
+  'x.session_forked',
   'user.message',
   'user.interrupt',
   'user.tool_confirmation',

@@ -1,5 +1,6 @@
 /** Stores of the log engine in tests: any number of them, as in as many processes, on one database. */
 import type { DatabasePlace } from '../../src/config.ts';
+import { RUN_LIMITS } from '../../src/loop/run-limits.ts';
 import { openLogStore } from '../../src/engine/log/open.ts';
 import type { LogStore } from '../../src/engine/log/store.ts';
 import { createTestDatabase, execute, type DatabaseKind } from './database.ts';
@@ -31,7 +32,8 @@ export async function createLogDatabase(kind: DatabaseKind): Promise<LogDatabase
   };
 }
 
-function configOf(database: DatabasePlace) {
-  const temporal = { address: undefined, namespace: '', taskQueue: '' };
+/** What a store on a database is opened with. */
+export function configOf(database: DatabasePlace) {
+  const temporal = { address: undefined, namespace: '', taskQueue: '', runs: RUN_LIMITS };
   return { engine: 'log', dataDir: '', database, temporal } as const;
 }

@@ -1,6 +1,7 @@
 /** A server's sessions, read by the test process itself, past the API. */
 import { join } from 'node:path';
 import { openBlobs } from '../../src/blobs/open.ts';
+import { RUN_LIMITS } from '../../src/loop/run-limits.ts';
 import { openEngine, type EngineDeps } from '../../src/engine.ts';
 import type { Sessions } from '../../src/session.ts';
 
@@ -25,7 +26,7 @@ export function engineConfig({
   return {
     engine,
     dataDir,
-    temporal: { address, namespace: 'drover', taskQueue: 'drover' },
+    temporal: { address, namespace: 'drover', taskQueue: 'drover', runs: RUN_LIMITS },
     database:
       url === undefined ? { kind: 'sqlite', path: join(dataDir, 'drover.db') } : { kind: 'postgres', url },
   };

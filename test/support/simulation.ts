@@ -3,6 +3,7 @@
  * The log is the projection of what is written, as on a real engine.
  */
 import {
+  createCounter,
   createProjection,
   NO_USAGE,
   type Draft,
@@ -46,6 +47,7 @@ export function simulate(
   options: Partial<SessionPolicy> & { mcpServers?: string[]; budget?: Budget | null } = {},
 ): Simulation {
   const log = createProjection();
+  const counter = createCounter();
   const running: Running[] = [];
   let state = EMPTY;
   let clock = 1_000_000;
@@ -56,7 +58,8 @@ export function simulate(
   function write(drafts: readonly Draft[], who: 'client' | 'server'): void {
     clock += 1000;
     log.append(drafts, clock * 1000, who);
-    state = fold(state, drafts, clock);
+    const entries = drafts.filter((draft) => counter.admits(draft, who));
+    state = fold(state, entries, clock);
   }
 
   function settle(): void {

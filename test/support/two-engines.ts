@@ -2,12 +2,12 @@
 import { joinParts, type Engine } from '../../src/engine.ts';
 import { openLogEngine } from '../../src/engine/log.ts';
 import type { Blobs } from '../../src/blobs.ts';
-import type { DatabasePlace } from '../../src/config.ts';
 import type { Draft } from '../../src/log.ts';
 import type { Notices } from '../../src/notices.ts';
 import type { Operations } from '../../src/operations.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createTestDatabase, type DatabaseKind } from './database.ts';
+import { configOf } from './log-store.ts';
 import { answerOf, createFakeTemporal, type FakeTemporal } from './fake-temporal.ts';
 
 /** When a step fails: not at all, before it has an effect, or after. */
@@ -65,11 +65,6 @@ export async function createWorld(kind: DatabaseKind, thinkMs = () => 0): Promis
       await database.remove();
     },
   };
-}
-
-function configOf(database: DatabasePlace) {
-  const temporal = { address: undefined, namespace: '', taskQueue: '' };
-  return { engine: 'log', dataDir: '', database, temporal } as const;
 }
 
 /** Operations of a harness whose model never calls tools. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createProjection, type Entry } from '../../src/log.ts';
-import { settle, type WrittenCarrier } from '../../src/session/archive.ts';
+import { endUs, settle, tallyOf, type WrittenCarrier } from '../../src/session/archive.ts';
 import { histories } from '../support/conversation.ts';
 
 function project(carriers: readonly WrittenCarrier[]): readonly Entry[] {
@@ -51,6 +51,16 @@ describe('settled carriers', () => {
         expect(settle(whole)).toEqual(whole);
         const first = settle(carriers.slice(0, cut));
         expect(settle([...first, ...carriers.slice(cut)])).toEqual(whole);
+      }),
+    );
+  });
+
+  test('that follow others need not have those at hand', () => {
+    fc.assert(
+      fc.property(histories, fc.nat(30), (carriers, cut) => {
+        const first = settle(carriers.slice(0, cut));
+        const after = { tally: tallyOf(carriers.slice(0, cut)), lastUs: endUs(first) };
+        expect([...first, ...settle(carriers.slice(cut), after)]).toEqual(settle(carriers));
       }),
     );
   });

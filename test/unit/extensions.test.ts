@@ -51,6 +51,7 @@ function fakeMoves(): Moves {
   return {
     where: async () => ({ engine: 'temporal', movingTo: undefined }),
     begin: async () => undefined,
+    revive: async () => false,
     carry: async () => undefined,
     carryFor: async () => ({ engine: 'temporal', movingTo: undefined }),
     carryAll: async () => undefined,
@@ -81,6 +82,7 @@ async function createWorld(): Promise<World> {
         },
         now: () => '2026-11-26T12:00:00.000000Z',
         moves,
+        verify: async () => [],
         contextOf(entries) {
           asked.push(entries);
           return entries.length > 1 ? { made_of: entries.length } : undefined;

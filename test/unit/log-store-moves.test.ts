@@ -5,6 +5,7 @@ import type { LogStore } from '../../src/engine/log/store.ts';
 import type { Draft } from '../../src/log.ts';
 import { created, said } from '../support/conversation.ts';
 import { createTestDatabase, DATABASE_KINDS, type TestDatabase } from '../support/database.ts';
+import { configOf } from '../support/log-store.ts';
 
 const ID = 'sesn_1';
 const HOLDER = 'harness-1';
@@ -17,9 +18,7 @@ describe.each(DATABASE_KINDS)('a session on the move (%s)', (kind) => {
 
   beforeEach(async () => {
     database = await createTestDatabase(kind);
-    const temporal = { address: undefined, namespace: '', taskQueue: '' };
-    const config = { engine: 'log', dataDir: '', database: database.place, temporal } as const;
-    store = await openLogStore(config, 'test');
+    store = await openLogStore(configOf(database.place), 'test');
     await store.create(ID, [FIRST], false);
   });
   afterEach(async () => {
@@ -182,5 +181,86 @@ describe.each(DATABASE_KINDS)('a session on the move (%s)', (kind) => {
     expect(await store.due(HOLDER, 10)).toEqual([{ sessionId: ID, length: 2 }]);
     const lease = await store.claim(ID, HOLDER);
     expect(lease?.head.place).toBe('leaving');
+  });
+
+  describe('of which runs are sealed', () => {
+    const digest = 'd'.repeat(64);
+    const segment = {
+      number: 0,
+      from: 0,
+      to: 2,
+      base: 1,
+      life: 1,
+      runId: 'run-1',
+      sha256: digest,
+      after: null,
+      nextRun: 'run-2',
+      carriers: [{ position: 1, timeUs: 5_000_000, author: 'client', drafts: [said('m', 'hi')] }],
+    } as const;
+
+    beforeEach(async () => {
+      await store.sendAway(ID);
+      await store.arrived(ID, 1);
+    });
+
+    test('takes each in once, and only what follows', async () => {
+      expect(await store.seal(ID, { ...segment, base: 2 })).toBe(false);
+      expect(await store.seal(ID, { ...segment, life: 2 })).toBe(false);
+      expect(await store.seal(ID, { ...segment, after: 'run-0' })).toBe(false);
+      expect(await store.seal(ID, segment)).toBe(true);
+      expect(await store.seal(ID, segment)).toBe(false);
+      expect(await store.head(ID)).toMatchObject({
+        length: 2,
+        lastUs: 5_000_000,
+        nextRun: 'run-2',
+        place: 'away',
+      });
+      expect(await store.read(ID, 0, 10)).toEqual([FIRST, ...segment.carriers]);
+      const { number, from, to, life, runId, sha256 } = segment;
+      expect(await store.segments(ID)).toEqual([{ number, from, to, life, runId, sha256 }]);
+      await store.remove(ID);
+      expect(await store.segments(ID)).toEqual([]);
+    });
+
+    test('takes none in while it is elsewhere or being deleted', async () => {
+      await store.expect(ID);
+      expect(await store.seal(ID, segment)).toBe(false);
+      await store.startClosing(ID);
+      expect(await store.seal(ID, segment)).toBe(false);
+    });
+
+    test('is over when a run says so', async () => {
+      const over: Draft = { event: { id: 'o', type: 'session.status_terminated' } };
+      const carriers = [{ position: 1, timeUs: 5_000_000, author: 'client', drafts: [over] }] as const;
+      expect(await store.seal(ID, { ...segment, carriers, nextRun: '' })).toBe(true);
+      expect(await store.head(ID)).toMatchObject({ state: 'terminated', nextRun: '' });
+      await store.revive(ID, 1);
+      expect(await place()).toMatchObject({ place: 'away' });
+    });
+
+    test('is taken up again after its life was ended, with what is in the archive', async () => {
+      await store.revive(ID, 2);
+      expect(await place()).toMatchObject({ place: 'away' });
+      await store.revive(ID, 1);
+      await store.revive(ID, 1);
+      expect(await place()).toMatchObject({ place: 'reviving', lives: 1 });
+      expect(await store.moving(10)).toEqual([ID]);
+      await checkElsewhere();
+      expect(await store.seal(ID, segment)).toBe(true);
+      await store.reborn(ID, 2);
+      expect(await place()).toMatchObject({ place: 'reviving' });
+      await store.reborn(ID, 1);
+      expect(await place()).toMatchObject({ place: 'sealed', lives: 2, length: 2 });
+      expect((await store.head(ID))?.nextRun).toBeNull();
+      await store.arrived(ID, 2);
+      expect(await place()).toMatchObject({ place: 'away' });
+    });
+
+    test('without a head gets one with its first run, unless it has no record', async () => {
+      const first = { ...segment, base: 0, to: 1, carriers: [FIRST] };
+      expect(await store.seal('sesn_2', first)).toBe(false);
+      await store.revive('sesn_2', 1);
+      expect(await store.head('sesn_2')).toBeUndefined();
+    });
   });
 });

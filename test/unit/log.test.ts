@@ -1,8 +1,18 @@
 import fc from 'fast-check';
 import { formatMicros } from '../../src/wire/time.ts';
 import { describe, expect, test } from 'vitest';
-import { createProjection, currentForms, toWire, type Author, type Draft } from '../../src/log.ts';
-import { histories, type Written } from '../support/conversation.ts';
+import {
+  createCounter,
+  createProjection,
+  currentForms,
+  REMEMBERED_IDS,
+  toWire,
+  type Author,
+  type Counter,
+  type Draft,
+  type Tally,
+} from '../../src/log.ts';
+import { histories, said, type Written } from '../support/conversation.ts';
 
 function project(history: readonly Written[]) {
   const log = createProjection();
@@ -135,6 +145,34 @@ describe('a projection', () => {
     expect(log.append([{ processed: 'm' }], 3, 'server')).toEqual([]);
     expect(log.append([{ event: { id: 'n', type: 'user.message', content: [] } }], 4, 'client')).toEqual([]);
     expect(log.entries.at(-1)?.event.type).toBe('session.status_terminated');
+  });
+});
+
+function count(counter: Counter, carriers: readonly Written[]): void {
+  for (const { drafts, author } of carriers) for (const draft of drafts) counter.admits(draft, author);
+}
+
+describe('a counter', () => {
+  test('counts what the projection gives, wherever it begins', () => {
+    fc.assert(
+      fc.property(histories, fc.nat(30), (carriers, cut) => {
+        const log = createProjection();
+        for (const { drafts, timeUs, author } of carriers) log.append(drafts, timeUs, author);
+        const first = createCounter();
+        count(first, carriers.slice(0, cut));
+        const second = createCounter(JSON.parse(JSON.stringify(first.tally())) as Tally);
+        count(second, carriers.slice(cut));
+        expect(second.length).toBe(log.entries.length);
+      }),
+    );
+  });
+
+  test('forgets a client event when a thousand others have come', () => {
+    const counter = createCounter();
+    for (let index = 0; index <= REMEMBERED_IDS; index += 1) counter.admits(said(`m${index}`, ''), 'client');
+    expect(counter.admits(said('m1', ''), 'client')).toBe(false);
+    expect(counter.admits(said('m0', ''), 'client')).toBe(true);
+    expect(counter.tally().clientIds).toHaveLength(REMEMBERED_IDS);
   });
 });
 

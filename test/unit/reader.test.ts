@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import type { Draft } from '../../src/log.ts';
-import { SessionGoneError } from '../../src/session.ts';
+import type { Draft, Tally } from '../../src/log.ts';
+import { settle } from '../../src/session/archive.ts';
+import { HistoryGapError, SessionGoneError } from '../../src/session.ts';
 import { createHistoryCursor } from '../../src/engine/temporal/history-cursor.ts';
 import { createReader, type Reader } from '../../src/session/reader.ts';
 import { created, said } from '../support/conversation.ts';
@@ -19,6 +20,8 @@ import {
 } from '../support/history.ts';
 
 const running = (id: string): Draft => ({ event: { id, type: 'session.status_running' } });
+/** A log of so many entries. */
+const after = (length: number): Tally => ({ length, clientIds: [], queued: [] });
 const forever = new AbortController().signal;
 const ids = (reader: Reader): string[] => reader.entries.map(({ event }) => event.id);
 
@@ -96,7 +99,12 @@ describe('a chain of runs', () => {
   test('is one log', async () => {
     const { source, reader } = open();
     source.add('run-1', [noted([running('r')]), continued('run-2')]);
-    source.add('run-2', [started([]), NOISE, signaled([said('n', 'more')]), noted([{ processed: 'm' }])]);
+    source.add('run-2', [
+      started([], after(3)),
+      NOISE,
+      signaled([said('n', 'more')]),
+      noted([{ processed: 'm' }]),
+    ]);
     await reader.sync();
     expect(ids(reader)).toEqual(['sevt_created', 'm', 'r', 'n', 'm']);
     expect(reader.entries.map(({ position }) => position)).toEqual([0, 1, 2, 3, 4]);
@@ -108,7 +116,7 @@ describe('a chain of runs', () => {
   test('drops a write that was repeated in the next run', async () => {
     const { source, reader } = open();
     source.add('run-1', [continued('run-2')]);
-    source.add('run-2', [started([]), signaled([said('m', 'hi')])]);
+    source.add('run-2', [started([], after(2)), signaled([said('m', 'hi')])]);
     await reader.sync();
     expect(ids(reader)).toEqual(['sevt_created', 'm']);
   });
@@ -117,7 +125,7 @@ describe('a chain of runs', () => {
     const { source, reader } = open({ pageSize: 10 });
     const asked = source.head();
     source.add('run-1', [continued('run-2')]);
-    source.add('run-2', [started([]), signaled([said('n', 'more')])]);
+    source.add('run-2', [started([], after(2)), signaled([said('n', 'more')])]);
     // The head is from before the new run; what was durable then is in the first.
     await createReader(createHistoryCursor({ ...source, head: () => asked })).sync();
     await reader.sync();
@@ -127,9 +135,68 @@ describe('a chain of runs', () => {
   test('ends with its last run', async () => {
     const { source, reader } = open();
     source.add('run-1', [continued('run-2')]);
-    source.add('run-2', [started([]), ENDED]);
+    source.add('run-2', [started([], after(2)), ENDED]);
     await reader.sync();
     expect(reader.closed).toBe(true);
+  });
+
+  test('whose runs have counted otherwise is not read on', async () => {
+    const { source, reader } = open();
+    source.add('run-1', [continued('run-2')]);
+    source.add('run-2', [started([], after(3)), signaled([said('n', 'more')])]);
+    await expect(reader.sync()).rejects.toThrow('begins at position 3, and the log before it ends at 2');
+    expect(ids(reader)).toEqual(['sevt_created', 'm']);
+  });
+});
+
+describe('a session whose first runs are in the archive', () => {
+  const archived = settle([
+    { drafts: [created()], timeUs: 1_000_000, author: 'server' },
+    { drafts: [said('m', 'hi'), said('n', 'more')], timeUs: 2_000_000, author: 'client' },
+  ]);
+  const read = async (position: number) => archived.filter((carrier) => carrier.position >= position);
+
+  test('goes on with the run that follows', async () => {
+    const source = createFakeSource();
+    source.add('run-1', [NOISE, continued('run-2')]);
+    source.add('run-2', [started([], after(3)), noted([{ processed: 'm' }])]);
+    const home = { base: 3, nextRunId: 'run-2', isSealed: false, read };
+    const reader = createReader(createHistoryCursor(source, home));
+    await reader.sync();
+    expect(ids(reader)).toEqual(['sevt_created', 'm', 'n', 'm']);
+  });
+
+  test('needs no history when all of it is', async () => {
+    const source = createFakeSource();
+    const page = async (): Promise<never> => {
+      throw new SessionGoneError('no such session');
+    };
+    const home = { base: 3, nextRunId: undefined, isSealed: true, read };
+    const reader = createReader(createHistoryCursor({ ...source, page, head: page }, home));
+    await reader.sync();
+    expect(ids(reader)).toEqual(['sevt_created', 'm', 'n']);
+    expect(reader.closed).toBe(true);
+  });
+
+  test('has a gap, and says so, where a run is in neither', async () => {
+    const source = createFakeSource();
+    source.add('run-3', [started([], after(9))]);
+    const lost = {
+      ...source,
+      page: async () => {
+        throw new SessionGoneError('no such run');
+      },
+    };
+    const home = { base: 3, nextRunId: 'run-2', isSealed: false, read };
+    const reader = createReader(createHistoryCursor(lost, home));
+    await expect(reader.sync()).rejects.toThrow(HistoryGapError);
+    expect(ids(reader)).toEqual(['sevt_created', 'm', 'n']);
+  });
+
+  test('is gone when its archive is shorter than it was', async () => {
+    const home = { base: 4, nextRunId: 'run-2', isSealed: false, read };
+    const reader = createReader(createHistoryCursor(createFakeSource(), home));
+    await expect(reader.sync()).rejects.toThrow(SessionGoneError);
   });
 });
 

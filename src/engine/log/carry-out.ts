@@ -6,7 +6,6 @@ import type { Operation } from '../../loop.ts';
 import { failureDrafts, OPERATION_POLICY } from '../../loop/failure.ts';
 import type { LoopState } from '../../loop/state.ts';
 import { HopelessError, messageOf, runUntil, type Attempt, type Operations } from '../../operations.ts';
-import { provisionings } from '../../view.ts';
 import { pauseEndMs, type Plan, type Result, type Start } from './plan.ts';
 
 /** What it takes. */
@@ -104,8 +103,9 @@ async function attempt(
     case 'model':
       return operations.think({ sessionId, spanId, leftMicrocents: operation.leftMicrocents }, one);
     case 'provision': {
-      const provisioning = `h${provisionings(entries)}`;
-      return operations.provision({ sessionId, provisioning, network: after.policy.network }, one);
+      const { policy, provisionings } = after;
+      const input = { sessionId, provisioning: `h${provisionings}`, network: policy.network };
+      return operations.provision(input, one);
     }
     case 'tool': {
       const { callId, runner } = operation;

@@ -9,7 +9,7 @@ import { closed, ended, fold, isBusy, type LoopState } from '../../loop/state.ts
 import { messageOf, type Operations } from '../../operations.ts';
 import { SessionGoneError } from '../../session.ts';
 import type { Reader } from '../../session/reader.ts';
-import { draftOf, resumed } from '../../view.ts';
+import { draftOf } from '../../view.ts';
 import { createRunning } from './carry-out.ts';
 import { callOf, plan, type Plan, type Result } from './plan.ts';
 import type { CarrierRow, Lease, LogStore } from './store.ts';
@@ -21,6 +21,8 @@ export interface DriverDeps {
   readonly readerOf: (sessionId: string) => Reader;
   /** Tells readers of this process, and announces to others, what was written. */
   readonly wrote: (sessionId: string, carrier: CarrierRow | undefined) => void;
+  /** A session's log is not to be read here any more. */
+  readonly forget: (sessionId: string) => void;
   readonly newId: () => string;
   readonly log: Logger;
 }
@@ -89,6 +91,8 @@ export function startDriver(lease: Lease, losses: number, deps: DriverDeps): Dri
       });
     }
     await store.release(lease, { length: work.length, due: false, lost: false });
+    // One that is deleted may be taken in again from a file.
+    deps.forget(sessionId);
     deps.wrote(sessionId, undefined);
   }
 
@@ -249,7 +253,7 @@ async function readOn(
   if (!reader.view) throw new SessionGoneError(`no session ${lease.sessionId}`);
   const state =
     known === undefined
-      ? resumed(reader.view.loop, reader.entries)
+      ? reader.view.loop
       : reader.entries.slice(length).reduce((folded, entry) => {
           const at = entry.event.processed_at;
           return fold(folded, [draftOf(entry)], at === null ? folded.clockMs : Date.parse(at));

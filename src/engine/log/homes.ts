@@ -1,6 +1,9 @@
 /** Where sessions live, as the heads of the log engine say it. */
+import { readCarriers } from '../../session/archive.ts';
 import type { EngineName, Home, Homes } from '../../session/home.ts';
+import { digestOf } from '../../session/segments.ts';
 import type { Changes } from './changes.ts';
+import { NO_RUN } from './sql.ts';
 import type { Head, LogStore, Place } from './store.ts';
 
 const GOES_TO: Readonly<Record<Place, EngineName | undefined>> = {
@@ -9,6 +12,7 @@ const GOES_TO: Readonly<Record<Place, EngineName | undefined>> = {
   sealed: 'temporal',
   away: undefined,
   coming: 'log',
+  reviving: 'temporal',
 };
 
 /** Makes the port. Every change is announced: others may wait for it. */
@@ -30,6 +34,31 @@ export function createHomes(store: LogStore, changes: Changes): Homes {
     arrived: (id, life) => announced(id, store.arrived(id, life)),
     expect: (id) => announced(id, store.expect(id)),
     adopt: (id, life, carriers) => announced(id, store.adopt(id, life, carriers)),
+    segments: (id) => store.segments(id),
+    async seal(id, { life, after = null, runId, nextRunId = NO_RUN, base, carriers }) {
+      const before = (await store.segments(id)).at(-1);
+      // What it brought along to Temporal is covered with the first run there.
+      const from = before?.to ?? 0;
+      const brought = await readCarriers(store, id, from, base);
+      const segment = {
+        number: before ? before.number + 1 : 0,
+        from,
+        to: carriers.reduce((length, { drafts }) => length + drafts.length, base),
+        life,
+        runId,
+        sha256: digestOf(before?.sha256, [...brought, ...carriers]),
+      };
+      const isNew = await store.seal(id, { ...segment, after, base, nextRun: nextRunId, carriers });
+      if (isNew) changes.announce(id);
+      return isNew;
+    },
+    async bear(id, { engine, isAwake }, carriers) {
+      const away = isAwake ? 'sealed' : 'away';
+      const isHere = engine === 'log';
+      await announced(id, store.create(id, carriers, isHere && isAwake, isHere ? 'here' : away));
+    },
+    revive: (id, life) => announced(id, store.revive(id, life)),
+    reborn: (id, life) => announced(id, store.reborn(id, life)),
     close: (id) => announced(id, store.startClosing(id)),
     forget: (id) => announced(id, store.remove(id)),
     moving: (limit) => store.moving(limit),
@@ -37,12 +66,16 @@ export function createHomes(store: LogStore, changes: Changes): Homes {
   };
 }
 
-function toHome({ length, place, state, lives }: Head): Home {
+function toHome({ length, lastUs, place, state, lives, nextRun }: Head): Home {
   return {
     engine: place === 'here' || place === 'leaving' ? 'log' : 'temporal',
     life: lives,
     base: length,
+    lastUs,
+    nextRunId: nextRun === null || nextRun === NO_RUN ? undefined : nextRun,
+    isSealed: nextRun === NO_RUN,
     movingTo: state === 'open' ? GOES_TO[place] : undefined,
+    isReviving: place === 'reviving' && state === 'open',
     isClosing: state === 'closing',
   };
 }

@@ -1,6 +1,6 @@
 /** A log in the store as a cursor. What is written in this process need not be read back. */
 import { createProjection, type Entry } from '../../log.ts';
-import { SessionGoneError } from '../../session.ts';
+import { DamagedLogError, SessionGoneError } from '../../session.ts';
 import type { LogCursor } from '../../session/cursor.ts';
 import type { Changes } from './changes.ts';
 import type { CarrierRow, LogStore } from './store.ts';
@@ -22,11 +22,6 @@ export interface LogCursorDeps {
 const PAGE = 200;
 /** Changes are announced; that they are is not certain. */
 const LOOK_AGAIN_MS = 1000;
-
-/** The log does not hold together. */
-class DamagedLogError extends Error {
-  override readonly name = 'DamagedLogError';
-}
 
 /** Starts before the first entry. */
 export function createLogCursor(

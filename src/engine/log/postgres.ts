@@ -6,7 +6,7 @@ import type { Row, Statement, Statements } from '../../postgres/statements.ts';
 import { isUniqueViolation } from '../../records/dialect.ts';
 import { createPostgresMoves, INSERT, notify, records, toRecords } from './postgres-moves.ts';
 import { toCarrier, toDue, toHead } from './rows.ts';
-import { ASKED, HEAD, HERE, NOTHING, sealedIf, WORKING } from './sql.ts';
+import { ASKED, birthOf, HEAD, HERE, NOTHING, sealedIf, WORKING } from './sql.ts';
 import { extentOf, FORGOTTEN_AFTER_MS, keyOf, SILENT_AFTER_MS, stateAfter, type LogStore } from './store.ts';
 
 /** Makes the store on a database whose schema is up to date. `origin` names this process among the announcers. */
@@ -17,9 +17,11 @@ export function createPostgresLogStore({ run, close }: Statements, origin: strin
 
   return {
     ...createPostgresMoves(run, note),
-    async create(id, carriers, due) {
-      const { length, lastUs } = extentOf(carriers);
-      await run(SQL.create, [id, length, lastUs, due ? ASKED : NOTHING, toRecords(carriers), note(id)]);
+    async create(id, carriers, due, place = 'here') {
+      const { length, lastUs, state } = extentOf(carriers);
+      const { lives, nextRun } = birthOf(place);
+      const head = [id, length, lastUs, due ? ASKED : NOTHING, place, lives, nextRun, state];
+      await run(SQL.create, [...head, toRecords(carriers), note(id)]);
     },
     async head(id) {
       const row = await one(SQL.head, [id]);
@@ -98,12 +100,12 @@ const SQL = {
   create: named(
     'create',
     `with head as (
-       insert into log_heads (session_id, length, last_us, state, epoch, holder, losses, due)
-       values ($1, $2, $3, 'open', 0, null, 0, $4) on conflict do nothing returning session_id),
+       insert into log_heads (session_id, length, last_us, state, epoch, holder, losses, due, place, lives, next_run)
+       values ($1, $2, $3, $8, 0, null, 0, $4, $5, $6, $7) on conflict do nothing returning session_id),
      put as (
        ${INSERT} select session_id, position, time_us, author, event_key, drafts
-       from head, ${records('$5')})
-     select ${notify('$6')} from head`,
+       from head, ${records('$9')})
+     select ${notify('$10')} from head`,
   ),
   appendClient: named(
     'append_client',
@@ -171,6 +173,7 @@ const SQL = {
   remove: named(
     'remove',
     `with carriers as (delete from log_carriers where session_id = $1),
+     segments as (delete from log_segments where session_id = $1),
      head as (delete from log_heads where session_id = $1)
      select ${notify('$2')}`,
   ),

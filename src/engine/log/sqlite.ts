@@ -7,7 +7,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Author, Draft } from '../../log.ts';
 import { isBusy, whenNotBusy } from '../../records/node-sqlite.ts';
 import { toCarrier, toDue, toHead, type Row } from './rows.ts';
-import { ASKED, HEAD, HERE, NOTHING, sealedIf, WORKING } from './sql.ts';
+import { ASKED, birthOf, HEAD, HERE, NOTHING, sealedIf, WORKING } from './sql.ts';
 import { createSqliteMoves } from './sqlite-moves.ts';
 import {
   extentOf,
@@ -58,11 +58,11 @@ export function openSqliteLogStore(path: string, now: () => number = Date.now): 
 
   return {
     ...createSqliteMoves(database, { write, insert }),
-    create: (id, carriers, due) =>
+    create: (id, carriers, due, place = 'here') =>
       write(() => {
         if (headOf(id)) return;
-        const { length, lastUs } = extentOf(carriers);
-        sql.create.run({ id, length, lastUs, due: Number(due) });
+        const { length, lastUs, state } = extentOf(carriers);
+        sql.create.run({ id, length, lastUs, state, due: Number(due), ...birthOf(place) });
         for (const carrier of carriers) insert(id, carrier);
       }),
     head: (id) => whenNotBusy(() => headOf(id)),
@@ -105,6 +105,7 @@ export function openSqliteLogStore(path: string, now: () => number = Date.now): 
     remove: (id) =>
       write(() => {
         sql.removeCarriers.run({ id });
+        sql.removeSegments.run({ id });
         sql.removeHead.run({ id });
       }),
     check: async () => void sql.check.get(),
@@ -188,7 +189,7 @@ function prepare(database: DatabaseSync) {
       'select position, time_us, author, drafts from log_carriers where session_id = :id and position >= :position order by position limit :limit',
     ),
     create: statement(
-      `insert into log_heads (session_id, length, last_us, state, epoch, holder, losses, due) values (:id, :length, :lastUs, 'open', 0, null, 0, :due)`,
+      `insert into log_heads (session_id, length, last_us, state, epoch, holder, losses, due, place, lives, next_run) values (:id, :length, :lastUs, :state, 0, null, 0, :due, :place, :lives, :nextRun)`,
     ),
     insert: statement(
       'insert into log_carriers (session_id, position, time_us, author, event_key, drafts) values (:id, :position, :timeUs, :author, :key, :drafts)',
@@ -220,6 +221,7 @@ function prepare(database: DatabaseSync) {
       `select session_id, length from log_heads where due > ${NOTHING} and (holder = :holder or ${FREE}) order by session_id limit :limit`,
     ),
     removeCarriers: statement('delete from log_carriers where session_id = :id'),
+    removeSegments: statement('delete from log_segments where session_id = :id'),
     removeHead: statement('delete from log_heads where session_id = :id'),
   };
 }

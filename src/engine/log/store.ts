@@ -5,6 +5,7 @@
  */
 import type { Draft } from '../../log.ts';
 import type { ArchivedCarrier } from '../../session/archive.ts';
+import type { Segment } from '../../session/segments.ts';
 
 /** One durable write, as it is read back. Its entries have the positions and microseconds from the first one on. */
 export type CarrierRow = ArchivedCarrier;
@@ -12,9 +13,9 @@ export type CarrierRow = ArchivedCarrier;
 /**
  * Where a log is written, as far as that is known here. `here`: by harnesses. `leaving`: by the one that has it, until
  * the turn ends. `sealed`: it has left, and may not have arrived on Temporal yet. `away`: on Temporal. `coming`: still
- * there, but it is asked to come.
+ * there, but it is asked to come. `reviving`: nowhere, its life on Temporal was ended from outside.
  */
-export type Place = 'here' | 'leaving' | 'sealed' | 'away' | 'coming';
+export type Place = 'here' | 'leaving' | 'sealed' | 'away' | 'coming' | 'reviving';
 
 /** What is known of a log beside its entries. */
 export interface Head {
@@ -31,6 +32,19 @@ export interface Head {
   readonly place: Place;
   /** How often the session has come to Temporal; counts up when it is sealed. */
   readonly lives: number;
+  /** The time of the last entry, in microseconds. */
+  readonly lastUs: number;
+  /** Of a session that is away: the run behind what is here. Null: its life's first one; `NO_RUN`: none. */
+  readonly nextRun: string | null;
+}
+
+/** A segment that is to be sealed, with what has to be so for that. */
+export interface NewSegment extends Segment {
+  /** How long the log is here; its own carriers begin there. */
+  readonly base: number;
+  readonly after: string | null;
+  readonly nextRun: string;
+  readonly carriers: readonly CarrierRow[];
 }
 
 /** The right to write what the harness decides. Good until somebody else has claimed the session. */
@@ -73,14 +87,33 @@ export interface MoveStore {
    * unless the first of them follows what is there.
    */
   adopt(sessionId: string, life: number, carriers: readonly CarrierRow[]): Promise<void>;
-  /** Open sessions that are leaving, sealed or coming. */
+  /**
+   * Puts a segment behind what is here of a session that is away, or reviving, with this life, this next run and this
+   * length. Of one that is not known here only the first run is taken, and only while its record says that it is not
+   * being deleted. Answers whether that was so.
+   */
+  seal(sessionId: string, segment: NewSegment): Promise<boolean>;
+  segments(sessionId: string): Promise<Segment[]>;
+  /** A session that is away with this life, or that is not known here, is reviving. Idempotent. */
+  revive(sessionId: string, life: number): Promise<void>;
+  /** A session that is reviving after this life is sealed, for the next one. */
+  reborn(sessionId: string, life: number): Promise<void>;
+  /** Open sessions that are leaving, sealed, coming or reviving. */
   moving(limit: number): Promise<string[]>;
 }
 
 /** The port. Implementations: `sqlite.ts`, `postgres.ts`. */
 export interface LogStore extends MoveStore {
-  /** Makes a log with its first carriers; with `due`, a harness is to look at it. Idempotent. */
-  create(sessionId: string, carriers: readonly CarrierRow[], due: boolean): Promise<void>;
+  /**
+   * Makes a log with its first carriers; with `due`, a harness is to look at it. `sealed`: for its first life on Temporal,
+   * which is to begin; `away`: as if that were over. Idempotent.
+   */
+  create(
+    sessionId: string,
+    carriers: readonly CarrierRow[],
+    due: boolean,
+    place?: 'here' | 'sealed' | 'away',
+  ): Promise<void>;
   head(sessionId: string): Promise<Head | undefined>;
   /** Carriers from a position on, in order, at most `limit`. */
   read(sessionId: string, position: number, limit: number): Promise<CarrierRow[]>;

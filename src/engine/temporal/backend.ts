@@ -1,13 +1,17 @@
 /**
  * Sessions on Temporal: one workflow a session, its history is the log. Reads go to the server and need no worker.
  */
-import { WorkflowNotFoundError, type Client, type WorkflowHandle } from '@temporalio/client';
+import {
+  WorkflowFailedError,
+  WorkflowNotFoundError,
+  type Client,
+  type WorkflowHandle,
+} from '@temporalio/client';
 import type { Blobs } from '../../blobs.ts';
-import { SessionGoneError } from '../../session.ts';
+import type { RunLimits } from '../../loop/run-limits.ts';
 import { LogClosedError, type Backend } from '../../session/backend.ts';
 import { BORN_ON_TEMPORAL, type Archive, type Home } from '../../session/home.ts';
 import { unpack } from '../../session/pack.ts';
-import type { Reader } from '../../session/reader.ts';
 import {
   CLOSE_SIGNAL,
   EMIT_SIGNAL,
@@ -25,6 +29,8 @@ export interface TemporalBackendDeps {
   readonly client: Client;
   readonly blobs: Blobs;
   readonly taskQueue: string;
+  /** How long runs become. */
+  readonly limits: RunLimits;
   /** What sessions were before they came; left out: all were born here. */
   readonly archive?: Archive | undefined;
 }
@@ -33,9 +39,11 @@ const CLOSED_WITHIN_MS = 5000;
 
 /** Makes the backend of one life of sessions on a Temporal client. */
 export function createTemporalBackend(
-  { client, blobs, taskQueue, archive }: TemporalBackendDeps,
-  { life, base }: Home = BORN_ON_TEMPORAL,
+  { client, blobs, taskQueue, limits, archive }: TemporalBackendDeps,
+  home: Home = BORN_ON_TEMPORAL,
 ): Backend {
+  const { life } = home;
+
   async function orClosed(id: string, act: (handle: WorkflowHandle) => Promise<void>): Promise<void> {
     try {
       await act(client.workflow.getHandle(workflowIdOf(id, life)));
@@ -48,7 +56,7 @@ export function createTemporalBackend(
 
   return {
     async start(id, { created: seed }, { created, initial }) {
-      const start = startOptions(id, { seed, taskQueue, input: { v: 1, drafts: created } });
+      const start = startOptions(id, { seed, taskQueue, input: { v: 1, drafts: created, limits } });
       if (initial.length === 0) {
         await client.workflow.start(SESSION_WORKFLOW, start);
         return;
@@ -59,26 +67,28 @@ export function createTemporalBackend(
     emit: (id, drafts) =>
       orClosed(id, (handle) => handle.signal(EMIT_SIGNAL, { drafts } satisfies EmitInput)),
     wake: (id) => orClosed(id, (handle) => handle.signal(WAKE_SIGNAL)),
-    async remove(id, reader) {
-      await close(client.workflow.getHandle(workflowIdOf(id, life)), reader);
+    async remove(id) {
+      await close(client, client.workflow.getHandle(workflowIdOf(id, life)));
       for (let past = 1; past <= life; past += 1) await erase(client, workflowIdOf(id, past));
     },
     cursor(id) {
       const pages = historyPages(client, workflowIdOf(id, life));
       return createHistoryCursor(
         { ...pages, unpack: (entry) => unpack(entry, (ref) => blobs.get(id, ref)) },
-        { base, read: async (position, limit) => (await archive?.read(id, position, limit)) ?? [] },
+        { ...home, read: async (position, limit) => (await archive?.read(id, position, limit)) ?? [] },
       );
     },
   };
 }
 
 /** Lets the workflow free its hand and end by itself; where no worker does that in time, it is erased anyway. */
-async function close(handle: WorkflowHandle, reader: Reader): Promise<void> {
+async function close({ connection }: Client, handle: WorkflowHandle): Promise<void> {
+  const late = AbortSignal.timeout(CLOSED_WITHIN_MS);
   try {
     await handle.signal(CLOSE_SIGNAL);
-    await reader.until(() => reader.closed, AbortSignal.timeout(CLOSED_WITHIN_MS));
+    await connection.withAbortSignal(late, () => handle.result());
   } catch (error) {
-    if (!(error instanceof WorkflowNotFoundError) && !(error instanceof SessionGoneError)) throw error;
+    const isOver = error instanceof WorkflowNotFoundError || error instanceof WorkflowFailedError;
+    if (!isOver && !late.aborted) throw error;
   }
 }

@@ -1,14 +1,13 @@
-/** A session's history as a log cursor: what it brought along, then the carriers of its chain of runs, projected. */
+/** A session on Temporal as a log cursor: what is in the archive, then the carriers of its chain of runs, projected. */
 import { createProjection, type Entry } from '../../log.ts';
-import { SessionGoneError } from '../../session.ts';
-import type { ArchivedCarrier } from '../../session/archive.ts';
+import { DamagedLogError, HistoryGapError, SessionGoneError } from '../../session.ts';
+import type { ArchivedCarrier, WrittenCarrier } from '../../session/archive.ts';
 import type { LogCursor } from '../../session/cursor.ts';
+import type { Home } from '../../session/home.ts';
 import { createHistoryChain, type HistorySource } from './history-chain.ts';
 
-/** What a session brought along. */
-export interface Luggage {
-  /** How many entries. */
-  readonly base: number;
+/** What of a session is in the archive. */
+export interface Archived extends Pick<Home, 'base' | 'nextRunId' | 'isSealed'> {
   /** Its carriers from a position on, in order, at most `limit`. */
   read(position: number, limit: number): Promise<readonly ArchivedCarrier[]>;
 }
@@ -22,34 +21,55 @@ const PAUSE_MS = 4;
 const PAGE = 200;
 
 /** Starts before the first entry. */
-export function createHistoryCursor(source: HistorySource, luggage?: Luggage): LogCursor {
+export function createHistoryCursor(source: HistorySource, archived?: Archived): LogCursor {
   const projection = createProjection();
-  const chain = createHistoryChain(source);
-  const base = luggage?.base ?? 0;
+  const { entries } = projection;
+  const chain = createHistoryChain(source, archived?.nextRunId);
+  const base = archived?.base ?? 0;
+  const isSealed = archived?.isSealed ?? false;
 
-  async function unload(): Promise<Entry[]> {
-    const { length } = projection.entries;
-    const carriers = (await luggage?.read(length, PAGE)) ?? [];
-    // The archive grows again once the session has gone back to it.
-    const brought = carriers.filter(({ position }) => position < base);
-    const entries = brought.flatMap(({ drafts, timeUs, author }) =>
-      projection.append(drafts, timeUs, author),
+  function append(carriers: readonly WrittenCarrier[]): Entry[] {
+    return carriers.flatMap(({ drafts, timeUs, author }) => projection.append(drafts, timeUs, author));
+  }
+
+  async function readArchive(): Promise<Entry[]> {
+    const carriers = (await archived?.read(entries.length, PAGE)) ?? [];
+    // The archive grows meanwhile.
+    const added = append(carriers.filter(({ position }) => position < base));
+    if (added.length === 0)
+      throw new SessionGoneError(`the archive ends at ${entries.length}, before ${base}`);
+    return added;
+  }
+
+  async function readHistory(signal: AbortSignal): Promise<Entry[]> {
+    const { tally, carriers } = await chain.next(signal).catch(whereItIsGone);
+    if (tally && tally.length !== entries.length)
+      throw new DamagedLogError(
+        `the run ${chain.runId} begins at position ${tally.length}, and the log before it ends at ${entries.length}`,
+      );
+    return append(carriers);
+  }
+
+  /** A session that is gone has no runs at all; one that has lost some has a gap. */
+  async function whereItIsGone(error: unknown): Promise<never> {
+    if (!(error instanceof SessionGoneError)) throw error;
+    const { runId } = await source.head();
+    throw new HistoryGapError(
+      `what follows position ${entries.length} is lost: it is neither in the archive nor in a history before the run ${runId}`,
+      { cause: error },
     );
-    if (entries.length === 0) throw new SessionGoneError(`the archive ends at ${length}, before ${base}`);
-    return entries;
   }
 
   return {
     get closed() {
-      return chain.closed;
+      return isSealed ? entries.length >= base : chain.closed;
     },
     pauseMs: PAUSE_MS,
     async next(signal) {
-      if (projection.entries.length < base) return await unload();
-      const carriers = await chain.next(signal);
-      return carriers.flatMap(({ drafts, timeUs, author }) => projection.append(drafts, timeUs, author));
+      if (entries.length < base) return await readArchive();
+      return isSealed ? [] : await readHistory(signal);
     },
-    mark: () => chain.mark(),
+    mark: async () => (isSealed ? () => entries.length >= base : await chain.mark()),
     unpack: (entry) => source.unpack(entry),
   };
 }

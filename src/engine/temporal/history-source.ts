@@ -11,6 +11,8 @@ import { SessionGoneError } from '../../session.ts';
 import type { HistoryPages } from './history-chain.ts';
 
 const LARGEST_PAGE = 256;
+/** Of the enum `temporal.api.enums.v1.WorkflowExecutionStatus`, which is only a type at run time. */
+const RUNNING = 1;
 const LOOK_AGAIN_MS = 25;
 /** A deletion that has not happened by then is asked for once more. */
 const ASK_AGAIN_MS = 5000;
@@ -43,6 +45,7 @@ export function historyPages(client: Client, id: string): HistoryPages {
       return {
         runId: workflowExecutionInfo?.execution?.runId ?? '',
         eventNumber: Number(workflowExecutionInfo?.historyLength ?? 0),
+        isOver: Number(workflowExecutionInfo?.status) !== RUNNING,
       };
     },
     async page(runId, token, signal) {
@@ -70,29 +73,52 @@ export function historyPages(client: Client, id: string): HistoryPages {
   };
 }
 
-/** Deleting a workflow id deletes one run, in the background, so it goes on until none is left. */
+/**
+ * Erases all runs of a workflow. A deletion is of one run, and in the background. The newest one goes last: it leads to
+ * the others, should this be broken off.
+ */
 export async function erase(client: Client, id: string): Promise<void> {
   const { namespace } = client.options;
-  try {
-    for (;;) {
-      await client.workflowService.deleteWorkflowExecution({
-        namespace,
-        workflowExecution: { workflowId: id },
-      });
-      await untilGone(client.workflow.getHandle(id));
+  const remove = async (runId: string): Promise<void> => {
+    try {
+      const workflowExecution = { workflowId: id, runId };
+      await client.workflowService.deleteWorkflowExecution({ namespace, workflowExecution });
+      await untilGone(client.workflow.getHandle(id, runId));
+    } catch (error) {
+      if (!(error instanceof WorkflowNotFoundError || isNotFound(error))) throw error;
     }
+  };
+  for (const runId of await runsBefore(client, id)) await remove(runId);
+  try {
+    for (;;) await remove((await client.workflow.getHandle(id).describe()).runId);
   } catch (error) {
-    if (error instanceof WorkflowNotFoundError || isNotFound(error)) return;
-    throw error;
+    if (!(error instanceof WorkflowNotFoundError || isNotFound(error))) throw error;
   }
 }
 
-/** Waits for a deletion; asking for it again and again would only make the server busy. Rejects once nothing is left. */
+/** The runs before the newest one, oldest first, as far as they are still there. Reads one event of each. */
+async function runsBefore(client: Client, id: string): Promise<string[]> {
+  const { namespace } = client.options;
+  const runs: string[] = [];
+  for (let runId = ''; ;) {
+    const page = await client.workflowService
+      .getWorkflowExecutionHistory({ namespace, execution: { workflowId: id, runId }, maximumPageSize: 1 })
+      .catch((error: unknown) => {
+        if (isNotFound(error)) return undefined;
+        throw error;
+      });
+    if (page && runId !== '') runs.unshift(runId);
+    const first = page?.history?.events?.[0]?.workflowExecutionStartedEventAttributes;
+    runId = first?.continuedExecutionRunId ?? '';
+    if (runId === '') return runs;
+  }
+}
+
+/** Waits for a deletion; asking for it again and again would only make the server busy. Rejects once the run is gone. */
 async function untilGone(handle: WorkflowHandle): Promise<void> {
-  const { runId } = await handle.describe();
   for (let waited = 0; waited < ASK_AGAIN_MS; waited += LOOK_AGAIN_MS) {
     await sleep(LOOK_AGAIN_MS);
-    if ((await handle.describe()).runId !== runId) return;
+    await handle.describe();
   }
 }
 

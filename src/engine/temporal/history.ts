@@ -1,9 +1,9 @@
 /** Which history events carry session events, and what they hold. Walks known types by name, ignores the rest. */
 import { defaultPayloadConverter, type Payload } from '@temporalio/common';
 import type { temporal } from '@temporalio/proto';
-import type { Author, Draft } from '../../log.ts';
+import { NOTHING_WRITTEN, type Author, type Draft, type Tally } from '../../log.ts';
 import type { WrittenCarrier } from '../../session/archive.ts';
-import { EMIT_SIGNAL, LOG_MEMO } from '../../../workflows/messages.ts';
+import { EMIT_SIGNAL, LOG_MEMO, type SessionInput } from '../../../workflows/messages.ts';
 
 /** A Temporal history event. */
 export type HistoryEvent = temporal.api.history.v1.IHistoryEvent;
@@ -15,6 +15,15 @@ export function carried(event: HistoryEvent): WrittenCarrier | undefined {
   const content = decode(found.payload);
   if (!content || content.drafts.length === 0) return undefined;
   return { drafts: content.drafts, author: found.author, timeUs: timeOf(event) };
+}
+
+/** The log that a run begins with; undefined for any other event than a run's first one. */
+export function begins(event: HistoryEvent): Tally | undefined {
+  const started = event.workflowExecutionStartedEventAttributes;
+  const payload = started?.input?.payloads?.[0];
+  if (!payload) return undefined;
+  const input = defaultPayloadConverter.fromPayload<SessionInput | undefined>(payload);
+  return input?.origin?.tally ?? NOTHING_WRITTEN;
 }
 
 /** The number of a history event, from 1. */

@@ -1,6 +1,6 @@
 /**
  * What this server has beyond the wire, all of it under `/v1/x` (docs/extensions.md): the log by position, the context,
- * moves between engines.
+ * moves between engines, waking, verification.
  */
 import type { Context } from 'hono';
 import { z } from 'zod';
@@ -10,6 +10,7 @@ import { invalidRequest, type ApiError } from '../../wire/error.ts';
 import { parse } from '../../wire/parse.ts';
 import { newId } from '../../id.ts';
 import type { Moves, Whereabouts } from '../../session/moves.ts';
+import type { CheckedSegment } from '../../session/verify.ts';
 import type { App } from '../app.ts';
 import { readBody } from '../body.ts';
 import { intParam, limitParam, listParam, readQuery, wordParam } from '../query.ts';
@@ -28,6 +29,8 @@ export interface ExtensionDeps extends Omit<SessionDeps, 'settings' | 'takesSyst
   /** The model request that the brain makes of these entries; undefined where there is nothing to ask yet. */
   readonly contextOf: (entries: readonly Entry[]) => unknown;
   readonly moves: Moves;
+  /** Checks what of a session is in the archive. */
+  readonly verify: (id: string) => Promise<readonly CheckedSegment[]>;
 }
 
 type RouteDeps = ExtensionDeps & SessionAccess;
@@ -59,6 +62,8 @@ export function mountExtensions(app: App, base: ExtensionDeps): void {
   mountContext(app, deps);
   mountCompact(app, deps);
   mountMove(app, deps);
+  mountWake(app, deps);
+  mountVerify(app, deps);
 }
 
 function mountSlice(app: App, { sessions, find }: RouteDeps): void {
@@ -149,6 +154,31 @@ function mountMove(app: App, { sessions, moves, find }: RouteDeps): void {
     await orApiError(id, moves.begin(id, to));
     const now = await orApiError(id, moves.carryFor(id, MOVED_WITHIN_MS));
     return c.json(show(id, now), now.movingTo === undefined ? 200 : 202);
+  });
+}
+
+function mountWake(app: App, { sessions, find }: RouteDeps): void {
+  app.post('/v1/x/sessions/:id/wake', async (c) => {
+    const { id } = await find(c);
+    await orApiError(id, sessions.wake(id));
+    return c.json({ id, type: 'session_woken' as const });
+  });
+}
+
+function mountVerify(app: App, { sessions, find, verify }: RouteDeps): void {
+  app.get('/v1/x/sessions/:id/verify', async (c) => {
+    const { id } = await find(c);
+    const segments = await verify(id);
+    const { length } = await readView(sessions, id);
+    return c.json({
+      id,
+      type: 'session_verification' as const,
+      length,
+      sealed: segments.at(-1)?.to ?? 0,
+      segments: segments.map(({ number, from, to, life, runId, sha256, archive, history }) => {
+        return { number, from, to, life, run_id: runId, sha256, archive, history };
+      }),
+    });
   });
 }
 

@@ -1,0 +1,238 @@
+/**
+ * `npm run chaos`: real processes are killed and stopped at random while clients hold conversations with the official
+ * SDK; then a judge that knows nothing of the server's inside says what was lost, doubled or done twice.
+ *
+ *     npm run chaos -- --kills 500 --seed 1                 200 sessions, both engines, SQLite: docs/chaos.md
+ *     npm run chaos -- --kills 40 --sessions 16 --on temporal-sqlite    a short one, which writes nothing
+ *
+ * `--on` names candidates as `npm run compare` does, by commas; `--run-events 120`: how long runs of workflows become.
+ */
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import process from 'node:process';
+import { setTimeout as pause } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { CANDIDATES, type CandidateName } from './compare/candidates.ts';
+import { describeCommit, describeMachine } from './compare/machine.ts';
+import { startModel } from './compare/model.ts';
+import { distributionOf, seededRandom } from './compare/statistics.ts';
+import { startSubject, type Part, type ServerSubject } from './compare/subject.ts';
+import { attack, type Attack } from './chaos/attack.ts';
+import { converse, TURN_KINDS, type Conversation } from './chaos/client.ts';
+import { watchSandboxes } from './chaos/hands.ts';
+import { judge, SPOTLESS, type Tallies, type Verdict } from './chaos/judge.ts';
+
+const { values } = parseArgs({
+  options: {
+    kills: { type: 'string', default: '500' },
+    seed: { type: 'string', default: '1' },
+    sessions: { type: 'string', default: '200' },
+    abreast: { type: 'string', default: '12' },
+    turns: { type: 'string', default: '4' },
+    workers: { type: 'string', default: '2' },
+    'gap-ms': { type: 'string', default: '1200' },
+    'run-events': { type: 'string', default: '150' },
+    on: { type: 'string', default: 'temporal-sqlite,log-sqlite' },
+    write: { type: 'boolean', default: false },
+  },
+});
+
+const SANDBOX_SHARE = 0.15;
+/** After the last kill, everything has so long to come to its end. */
+const SETTLED_WITHIN_MS = 180_000;
+const ANSWER_WITHIN_MS = 10_000;
+const LOOKUP = {
+  type: 'custom',
+  name: 'lookup',
+  description: 'Looks up.',
+  input_schema: { type: 'object' },
+} as const;
+
+/** What came of one candidate. */
+interface Outcome {
+  readonly name: string;
+  readonly sessions: number;
+  readonly tookMs: number;
+  readonly attacks: readonly Attack[];
+  readonly verdict: Verdict;
+  readonly tallies: Tallies;
+  readonly requests: number;
+}
+
+const say = (line: string): void => void process.stderr.write(`${line}\n`);
+const count = (name: 'kills' | 'seed' | 'sessions' | 'abreast' | 'turns' | 'gap-ms'): number => {
+  const value = Number(values[name]);
+  if (!Number.isInteger(value) || value < 0) throw new Error(`--${name}: expected a whole number`);
+  return value;
+};
+
+const outcomes: Outcome[] = [];
+for (const name of values.on.split(',')) outcomes.push(await run(name as CandidateName));
+const page = toPage(outcomes);
+process.stdout.write(page);
+if (values.write) await writeFile(new URL('../docs/chaos.md', import.meta.url), await framed(page));
+process.exitCode = outcomes.some(({ verdict }) => isSpotted(verdict)) ? 1 : 0;
+
+async function run(name: CandidateName): Promise<Outcome> {
+  const candidate = CANDIDATES[name];
+  if (candidate?.env === undefined) throw new Error(`--on: there is no server "${name}"`);
+  const model = await startModel();
+  try {
+    const subject = await startSubject(candidate, {
+      modelUrl: model.url,
+      env: { DROVER_WORKERS: values.workers, DROVER_RUN_EVENTS: values['run-events'] },
+      onLine: () => undefined,
+    });
+    try {
+      if (subject.kind !== 'server') throw new Error(`--on: there is no server "${name}"`);
+      say(`${name}: ${values.kills} kills, seed ${values.seed}`);
+      return await assault(name, subject, model);
+    } finally {
+      await subject.stop();
+    }
+  } finally {
+    await model.stop();
+  }
+}
+
+async function assault(
+  name: string,
+  subject: ServerSubject,
+  model: { countRequests(): Promise<number> },
+): Promise<Outcome> {
+  const random = seededRandom(count('seed'));
+  const client = subject.client.withOptions({ timeout: ANSWER_WITHIN_MS, maxRetries: 0 });
+  const sandboxes = watchSandboxes(subject.dataDir);
+  const conversations: Conversation[] = [];
+  const patience = new AbortController();
+  const over = new AbortController();
+  const made = await makeAgent(subject);
+  const startMs = performance.now();
+
+  /** One conversation after the other, until there have been enough and the killing is over. */
+  async function keepTalking(): Promise<void> {
+    while (!patience.signal.aborted && (conversations.length < count('sessions') || !over.signal.aborted)) {
+      const number = conversations.length;
+      const kinds = Array.from(
+        { length: count('turns') },
+        () => TURN_KINDS[Math.floor(random() * TURN_KINDS.length)] ?? 'tool',
+      );
+      const session = await patiently(
+        async () => (await client.beta.sessions.create(made)).id,
+        patience.signal,
+      );
+      if (session === undefined) return;
+      const { conversation, done } = converse(client, session, { number, kinds, patience: patience.signal });
+      conversations.push(conversation);
+      await done;
+    }
+  }
+
+  const talking = Promise.all(Array.from({ length: count('abreast') }, keepTalking));
+  talking.catch(() => undefined);
+  await pause(5000);
+  const target = {
+    conversations,
+    async parts(): Promise<readonly Part[]> {
+      const sandbox = random() < SANDBOX_SHARE ? await sandboxes.pick(random) : undefined;
+      return sandbox ? [sandbox] : await subject.parts();
+    },
+    pidOf: async ({ name: part }: Part) =>
+      await readFile(join(subject.dataDir, 'run', `${part}.pid`), 'utf8').then(Number, () => undefined),
+  };
+  const attacks = await attack(target, {
+    kills: count('kills'),
+    meanGapMs: count('gap-ms'),
+    random,
+    log: say,
+  });
+  over.abort();
+  const timer = setTimeout(() => patience.abort(), SETTLED_WITHIN_MS);
+  await talking;
+  clearTimeout(timer);
+  say(`${name}: judging ${conversations.length} sessions`);
+  await Promise.all(conversations.map(({ following }) => following.stop()));
+  const { verdict, tallies, details } = await judge(subject.client, conversations, await sandboxes.marks());
+  for (const detail of details.slice(0, 20)) say(`  ${detail}`);
+  return {
+    name,
+    sessions: conversations.length,
+    tookMs: performance.now() - startMs,
+    attacks,
+    verdict,
+    tallies,
+    requests: await model.countRequests(),
+  };
+}
+
+async function makeAgent({ client }: ServerSubject): Promise<{ agent: string; environment_id: string }> {
+  const tools = [LOOKUP, { type: 'agent_toolset_20260401' as const }];
+  const agent = await client.beta.agents.create({
+    name: 'chaos',
+    model: 'claude-sonnet-5',
+    tools: [...tools],
+  });
+  const environment = await client.beta.environments.create({ name: 'chaos' });
+  return { agent: agent.id, environment_id: environment.id };
+}
+
+async function patiently<T>(ask: () => Promise<T>, patience: AbortSignal): Promise<T | undefined> {
+  while (!patience.aborted) {
+    try {
+      return await ask();
+    } catch {
+      await pause(200);
+    }
+  }
+  return undefined;
+}
+
+function isSpotted(verdict: Verdict): boolean {
+  return JSON.stringify(verdict) !== JSON.stringify(SPOTLESS);
+}
+
+function toPage(all: readonly Outcome[]): string {
+  return all.map(toSection).join('\n');
+}
+
+function toSection({ name, sessions, tookMs, attacks, verdict, tallies, requests }: Outcome): string {
+  const kinds = [...new Set(attacks.map(({ kind, blow }) => `${kind} ${blow}`))].sort();
+  const rows = kinds.map((key) => {
+    const own = attacks.filter(({ kind, blow }) => `${kind} ${blow}` === key);
+    const times = own.flatMap(({ recoveredMs }) => recoveredMs ?? []);
+    const { p50, p95, max } = distributionOf(times) ?? { p50: Number.NaN, p95: Number.NaN, max: Number.NaN };
+    return `| ${key} | ${own.length} | ${seconds(p50)} | ${seconds(p95)} | ${seconds(max)} |`;
+  });
+  const verdicts = Object.entries(verdict).map(([key, value]) => `| ${key} | ${value} |`);
+  return [
+    `## ${name}`,
+    '',
+    `${attacks.length} kills in ${Math.round(tookMs / 1000)} s over ${sessions} sessions: ${tallies.events} events, ${tallies.toolUses} tool calls, ${tallies.unknown} of them answered by an error because their sandbox was killed; ${requests} model requests for ${tallies.answers} answers.`,
+    '',
+    '| judged | found |',
+    '|---|---|',
+    ...verdicts,
+    '',
+    '| hit | times | to the next event of the slowest session at work, p50 | p95 | longest |',
+    '|---|---|---|---|---|',
+    ...rows,
+    '',
+  ].join('\n');
+}
+
+function seconds(ms: number): string {
+  return Number.isFinite(ms) ? `${(ms / 1000).toFixed(1)} s` : 'none';
+}
+
+async function framed(sections: string): Promise<string> {
+  const { cpu, cores, memoryGiB, system } = await describeMachine();
+  const machine = `${cores} cores of ${cpu}, ${memoryGiB} GiB, ${system}`;
+  const commit = await describeCommit();
+  return [
+    '# Chaos',
+    '',
+    `Made by \`npm run chaos -- --kills ${values.kills} --seed ${values.seed} --write\` on ${new Date().toISOString().slice(0, 10)}, on ${machine}; commit ${commit}.`,
+    '',
+    sections,
+  ].join('\n');
+}
