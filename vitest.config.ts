@@ -13,6 +13,9 @@ const ONLY_EMBEDDED = ['supervisor', 'temporal/supervisor', 'temporal/embedded',
   (name) => `test/server/${name}.test.ts`,
 );
 
+/** What counts the history of a single run. */
+const OF_ONE_RUN = 'test/server/stored.test.ts';
+
 /** Of Temporal on Postgres alone. */
 const ONLY_POSTGRES = 'test/server/temporal/on-postgres.test.ts';
 
@@ -73,9 +76,9 @@ export default defineConfig({
       {
         test: {
           name: 'server-temporal-postgres',
-          // The same tests again.
+          // The same tests again, with runs so short that all go through chains of them.
           ...server,
-          exclude: [ONLY_LOG, ...ONLY_EMBEDDED],
+          exclude: [ONLY_LOG, ...ONLY_EMBEDDED, OF_ONE_RUN],
           globalSetup: ['test/set-ups/temporal-postgres.ts'],
           ...order(3),
         },

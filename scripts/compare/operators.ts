@@ -51,7 +51,7 @@ export const OPERATOR_ROWS: readonly OperatorRow[] = [
   {
     what: 'How long a session can get',
     none: 'as long as its process lives',
-    temporal: 'Temporal’s limit of 51,200 history events: some thousands of turns',
+    temporal: 'no limit: from 1,500 history events on it goes on in another run, and runs that are over go into an archive',
     log: 'no limit of the engine’s',
   },
   {
