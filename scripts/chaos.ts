@@ -104,6 +104,7 @@ async function assault(
   const client = subject.client.withOptions({ timeout: ANSWER_WITHIN_MS, maxRetries: 0 });
   const sandboxes = watchSandboxes(subject.dataDir);
   const conversations: Conversation[] = [];
+  let begun = 0;
   const patience = new AbortController();
   const over = new AbortController();
   const made = await makeAgent(subject);
@@ -111,8 +112,9 @@ async function assault(
 
   /** One conversation after the other, until there have been enough and the killing is over. */
   async function keepTalking(): Promise<void> {
-    while (!patience.signal.aborted && (conversations.length < count('sessions') || !over.signal.aborted)) {
-      const number = conversations.length;
+    while (!patience.signal.aborted && (begun < count('sessions') || !over.signal.aborted)) {
+      const number = begun;
+      begun += 1;
       const kinds = Array.from(
         { length: count('turns') },
         () => TURN_KINDS[Math.floor(random() * TURN_KINDS.length)] ?? 'tool',

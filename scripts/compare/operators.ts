@@ -51,7 +51,8 @@ export const OPERATOR_ROWS: readonly OperatorRow[] = [
   {
     what: 'How long a session can get',
     none: 'as long as its process lives',
-    temporal: 'no limit: from 1,500 history events on it goes on in another run, and runs that are over go into an archive',
+    temporal:
+      'no limit: from 1,500 history events on it goes on in another run, and runs that are over go into an archive',
     log: 'no limit of the engine’s',
   },
   {
