@@ -6,13 +6,13 @@
 import { defineSearchAttributeKey } from '@temporalio/common';
 import * as workflow from '@temporalio/workflow';
 import type { Carrier, SessionActivities } from '../activities/contract.ts';
-import { createCounter, type Author, type Counter, type Draft } from '../src/log.ts';
+import { createCounter, type Author, type Draft } from '../src/log.ts';
 import { author, decide, isBetweenTurns, type Operation } from '../src/loop.ts';
 import { failureDrafts, OPERATION_POLICY } from '../src/loop/failure.ts';
-import { RUN_LIMITS, type RunLimits } from '../src/loop/run-limits.ts';
+import { RUN_LIMITS } from '../src/loop/run-limits.ts';
 import { began, cancelled, closed, EMPTY, ended, fold, type LoopState } from '../src/loop/state.ts';
 import { toId } from '../src/wire/id.ts';
-import { goOn, isFull } from './chain.ts';
+import { goOn, isFull, type Link } from './chain.ts';
 import {
   CLOSE_SIGNAL,
   EMIT_SIGNAL,
@@ -59,19 +59,13 @@ const statusAttribute = defineSearchAttributeKey(SEARCH_ATTRIBUTES.status, 'KEYW
 const pen = { newId: () => toId('sevt', workflow.uuid4()), nowMs: () => Date.now() };
 
 /** A session at work. */
-interface Run {
-  readonly sessionId: string;
-  readonly life: number;
-  readonly limits: RunLimits;
+interface Run extends Link {
   readonly scopes: Set<workflow.CancellationScope>;
-  /** Counts the log, for the next run to know where it begins. */
-  readonly counter: Counter;
   state: LoopState;
   /** Counts what arrived, so that the main loop notices. */
   arrivals: number;
   /** Whether the session is to go on elsewhere. */
   isLeaving: boolean;
-  /** Whether the run before this one is being put into the archive. */
   isSealing: boolean;
   shownStatus: string;
 }

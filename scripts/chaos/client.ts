@@ -1,9 +1,9 @@
 /** A client under chaos: it holds a conversation in one session, whatever dies meanwhile, and keeps what it knows of it. */
-import Anthropic from '@anthropic-ai/sdk';
+import type Anthropic from '@anthropic-ai/sdk';
 import type { BetaManagedAgentsEventParams } from '@anthropic-ai/sdk/resources/beta/sessions/events';
 import { setTimeout as pause } from 'node:timers/promises';
 import { script } from '../../src/model/directives.ts';
-import { follow, listAll, type Event, type Following } from '../compare/follow.ts';
+import { follow, isPassing, listAll, type Event, type Following } from '../compare/follow.ts';
 
 /** What a turn consists of. */
 export type TurnKind = 'tool' | 'queued' | 'interrupt' | 'lookup';
@@ -197,12 +197,4 @@ export function isAbout(event: Event, mark: string): boolean {
     event.type === 'user.message' &&
     event.content.some((block) => block.type === 'text' && block.text.startsWith(`This is ${mark}.`))
   );
-}
-
-/** No answer, or one that says to come again. */
-export function isPassing(error: unknown): boolean {
-  if (error instanceof Anthropic.APIConnectionError) return true;
-  if (error instanceof Anthropic.APIError)
-    return error.status === undefined || error.status >= 500 || error.status === 429;
-  return error instanceof TypeError || (error instanceof Error && error.name === 'AbortError');
 }

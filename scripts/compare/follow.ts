@@ -1,5 +1,5 @@
 /** A client that follows a session whatever happens to the server: it opens the stream again, and lists. */
-import type Anthropic from '@anthropic-ai/sdk';
+import Anthropic from '@anthropic-ai/sdk';
 import type { BetaManagedAgentsSessionEvent } from '@anthropic-ai/sdk/resources/beta/sessions/events';
 import { setTimeout as pause } from 'node:timers/promises';
 
@@ -105,4 +105,12 @@ export async function say(client: Anthropic, sessionId: string, text: string): P
   await client.beta.sessions.events.send(sessionId, {
     events: [{ type: 'user.message', content: [{ type: 'text', text }] }],
   });
+}
+
+/** No answer, or one that says to come again. */
+export function isPassing(error: unknown): boolean {
+  if (error instanceof Anthropic.APIConnectionError) return true;
+  if (error instanceof Anthropic.APIError)
+    return error.status === undefined || error.status >= 500 || error.status === 429;
+  return error instanceof TypeError || (error instanceof Error && error.name === 'AbortError');
 }

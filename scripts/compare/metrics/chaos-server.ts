@@ -1,7 +1,7 @@
 /** A whole server under kills: many clients that work on, and an account of everything afterwards. */
-import Anthropic from '@anthropic-ai/sdk';
+import type Anthropic from '@anthropic-ai/sdk';
 import { setTimeout as pause } from 'node:timers/promises';
-import { follow, listAll, say, type Event, type Following } from '../follow.ts';
+import { follow, isPassing, listAll, say, type Event, type Following } from '../follow.ts';
 import type { Context } from '../metric.ts';
 import { seededRandom } from '../statistics.ts';
 import type { ServerSubject } from '../subject.ts';
@@ -140,14 +140,6 @@ async function listPatiently(
     }
   }
   return undefined;
-}
-
-/** No answer, or one that says to come again. */
-function isPassing(error: unknown): boolean {
-  if (error instanceof Anthropic.APIConnectionError) return true;
-  if (error instanceof Anthropic.APIError)
-    return error.status === undefined || error.status >= 500 || error.status === 429;
-  return error instanceof TypeError || (error instanceof Error && error.name === 'AbortError');
 }
 
 async function turnEnds({ following }: Worker, mark: string, patience: AbortSignal): Promise<boolean> {
