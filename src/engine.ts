@@ -13,6 +13,7 @@ import { SessionGoneError, SessionStoppedError, type Sessions } from './session.
 import type { Backend } from './session/backend.ts';
 import { BORN_ON_TEMPORAL, type EngineName, type Home, type Homes } from './session/home.ts';
 import { createMoves, MoveRefusedError, type Lives, type Moves } from './session/moves.ts';
+import type { ReadBack } from './session/kept-log.ts';
 import { createReaders, type Readers } from './session/readers.ts';
 import { createRoutedBackend } from './session/routed-backend.ts';
 import { createSessions } from './session/sessions.ts';
@@ -98,7 +99,7 @@ export function joinParts(
     revive: (id) => moves.revive(id),
     awaited: (id) => void moves.carry(id),
   });
-  const readers = createReaders((id) => backend.cursor(id));
+  const readers = createReaders((id) => backend.cursor(id), createArchiveOf(parts, homeOf));
   const sessions = createSessions({
     backend,
     readers,
@@ -173,6 +174,18 @@ function createHomeOf({ log, temporal }: Parts): (id: string) => Promise<Home> {
     if (!temporal) throw new SessionGoneError(`no session ${id}`);
     return BORN_ON_TEMPORAL;
   };
+}
+
+/** What has been written down for good need not be kept by those who have read it. */
+function createArchiveOf(
+  { log }: Parts,
+  homeOf: (id: string) => Promise<Home>,
+): (id: string) => ReadBack | undefined {
+  return (id) =>
+    log && {
+      extent: async () => (await homeOf(id)).base,
+      carriersAt: (positions) => log.homes.readAt(id, positions),
+    };
 }
 
 /** Erases a session wherever there is something of it; what has moved before has left its histories behind. */

@@ -53,6 +53,8 @@ export function settle(carriers: readonly WrittenCarrier[], after: Extent = NOTH
 export interface CarrierSource {
   /** Carriers from a position on, in order, at most `limit`. */
   read(sessionId: string, position: number, limit: number): Promise<readonly ArchivedCarrier[]>;
+  /** The carriers that hold these positions, each once, in order. */
+  readAt(sessionId: string, positions: readonly number[]): Promise<readonly ArchivedCarrier[]>;
 }
 
 const PAGE = 500;
@@ -63,7 +65,7 @@ const PAGE = 500;
  * @throws {DamagedLogError} when they end before
  */
 export async function readCarriers(
-  source: CarrierSource,
+  source: Pick<CarrierSource, 'read'>,
   sessionId: string,
   from: number,
   to: number,
