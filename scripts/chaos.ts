@@ -7,12 +7,14 @@
  *
  * `--on` names candidates as `npm run compare` does, by commas; `--run-events 120`: how long runs of workflows become.
  */
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { CANDIDATES, type CandidateName } from './compare/candidates.ts';
+import { KILL_ACTS, type KillAct, type KillPointName } from '../src/kill-point.ts';
+import { CANDIDATES, type Candidate, type CandidateName } from './compare/candidates.ts';
 import { describeCommit, describeMachine } from './compare/machine.ts';
 import { startModel } from './compare/model.ts';
 import { distributionOf, seededRandom } from './compare/statistics.ts';
@@ -40,6 +42,12 @@ const { values } = parseArgs({
 const SANDBOX_SHARE = 0.15;
 /** After the last kill, everything has so long to come to its end. */
 const SETTLED_WITHIN_MS = 180_000;
+/** Nothing is moved, woken or forked here; histories are sealed on one engine, and harnesses write on the other. */
+const NOT_PASSED: Readonly<Record<Candidate['engine'], readonly KillAct[]>> = {
+  none: KILL_ACTS,
+  temporal: ['append', 'revive', 'bear', 'move'],
+  log: ['seal', 'revive', 'bear', 'move'],
+};
 const ANSWER_WITHIN_MS = 10_000;
 const LOOKUP = {
   type: 'custom',
@@ -76,30 +84,38 @@ process.exitCode = outcomes.some(({ verdict }) => isSpotted(verdict)) ? 1 : 0;
 async function run(name: CandidateName): Promise<Outcome> {
   const candidate = CANDIDATES[name];
   if (candidate?.env === undefined) throw new Error(`--on: there is no server "${name}"`);
+  const folder = await mkdtemp(join(tmpdir(), 'drover-chaos-'));
+  const pointFile = join(folder, 'point');
   const model = await startModel();
   try {
     const subject = await startSubject(candidate, {
       modelUrl: model.url,
-      env: { DROVER_WORKERS: values.workers, DROVER_RUN_EVENTS: values['run-events'] },
+      env: {
+        DROVER_WORKERS: values.workers,
+        DROVER_RUN_EVENTS: values['run-events'],
+        DROVER_KILL_POINTS: pointFile,
+      },
       onLine: () => undefined,
     });
     try {
       if (subject.kind !== 'server') throw new Error(`--on: there is no server "${name}"`);
       say(`${name}: ${values.kills} kills, seed ${values.seed}`);
-      return await assault(name, subject, model);
+      return await assault(subject, model, pointFile);
     } finally {
       await subject.stop();
     }
   } finally {
     await model.stop();
+    await rm(folder, { recursive: true, force: true });
   }
 }
 
 async function assault(
-  name: string,
   subject: ServerSubject,
   model: { countRequests(): Promise<number> },
+  pointFile: string,
 ): Promise<Outcome> {
+  const { name, engine } = subject.candidate;
   const random = seededRandom(count('seed'));
   const client = subject.client.withOptions({ timeout: ANSWER_WITHIN_MS, maxRetries: 0 });
   const sandboxes = watchSandboxes(subject.dataDir);
@@ -135,6 +151,8 @@ async function assault(
   await pause(5000);
   const target = {
     conversations,
+    pointFile,
+    points: pointsOf(engine),
     async parts(): Promise<readonly Part[]> {
       const sandbox = random() < SANDBOX_SHARE ? await sandboxes.pick(random) : undefined;
       return sandbox ? [sandbox] : await subject.parts();
@@ -154,7 +172,9 @@ async function assault(
   clearTimeout(timer);
   say(`${name}: judging ${conversations.length} sessions`);
   await Promise.all(conversations.map(({ following }) => following.stop()));
-  const { verdict, tallies, details } = await judge(subject.client, conversations, await sandboxes.marks());
+  const requests = await model.countRequests();
+  const evidence = { marks: await sandboxes.marks(), attacks, requests };
+  const { verdict, tallies, details } = await judge(subject.client, conversations, evidence);
   for (const detail of details.slice(0, 20)) say(`  ${detail}`);
   return {
     name,
@@ -163,8 +183,13 @@ async function assault(
     attacks,
     verdict,
     tallies,
-    requests: await model.countRequests(),
+    requests,
   };
+}
+
+function pointsOf(engine: Candidate['engine']): KillPointName[] {
+  const acts = KILL_ACTS.filter((act) => !NOT_PASSED[engine].includes(act));
+  return acts.flatMap((act) => [`before ${act}`, `after ${act}`] as const);
 }
 
 async function makeAgent({ client }: ServerSubject): Promise<{ agent: string; environment_id: string }> {
@@ -209,7 +234,7 @@ function toSection({ name, sessions, tookMs, attacks, verdict, tallies, requests
   return [
     `## ${name}`,
     '',
-    `${attacks.length} kills in ${Math.round(tookMs / 1000)} s over ${sessions} sessions: ${tallies.events} events, ${tallies.toolUses} tool calls, ${tallies.unknown} of them answered by an error because their sandbox was killed; ${requests} model requests for ${tallies.answers} answers.`,
+    `${attacks.length} kills in ${Math.round(tookMs / 1000)} s over ${sessions} sessions: ${tallies.events} events, ${tallies.toolUses} tool calls, ${tallies.unknown} of them answered by an error because their sandbox was killed; ${requests} model requests in ${tallies.spans} steps for ${tallies.answers} answers.`,
     '',
     '| judged | found |',
     '|---|---|',

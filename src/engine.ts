@@ -6,6 +6,7 @@
 import type { Blobs } from './blobs.ts';
 import { ConfigError, type RoleConfig } from './config.ts';
 import { ifInstalled, NOT_INSTALLED } from './installed.ts';
+import { withKillPoints, type KillPoint } from './kill-point.ts';
 import type { Logger } from './log-line.ts';
 import type { Notices } from './notices.ts';
 import type { Operations } from './operations.ts';
@@ -38,6 +39,8 @@ export interface EngineDeps {
   readonly blobs: Blobs;
   readonly notices: Notices;
   readonly log?: Logger;
+  /** Where this process may be told to die; left out: nowhere. */
+  readonly killPoint?: KillPoint | undefined;
 }
 
 /** One engine, opened by a process. */
@@ -74,6 +77,17 @@ export interface Parts {
   readonly missing: Readonly<Partial<Record<EngineName, string>>>;
 }
 
+/** How dying shows in what becomes of a session's home. */
+const STEPS = {
+  seal: 'seal',
+  bear: 'bear',
+  revive: 'revive',
+  reborn: 'revive',
+  leave: 'move',
+  arrived: 'move',
+  expect: 'move',
+  adopt: 'move',
+} as const;
 /** A session that another one's log was given to. If that takes longer it is carried on all the same. */
 const BORN_WITHIN_MS = 20_000;
 const NO_TEMPORAL = 'this server has no Temporal: TEMPORAL_ADDRESS is not set';
@@ -83,13 +97,15 @@ export async function openEngine(deps: EngineDeps): Promise<Engine> {
   return joinParts(await openParts(deps), deps);
 }
 
+/** What engines are joined with. */
+type JoinDeps = Pick<EngineDeps, 'blobs' | 'log' | 'killPoint'> & {
+  readonly config: Pick<RoleConfig, 'engine'>;
+};
+
 /** Makes one of the engines that there are. */
-export function joinParts(
-  parts: Parts,
-  { config, blobs, log }: Pick<EngineDeps, 'blobs' | 'log'> & { config: Pick<RoleConfig, 'engine'> },
-): Engine {
+export function joinParts(parts: Parts, { config, blobs, log, killPoint }: JoinDeps): Engine {
   const homeOf = createHomeOf(parts);
-  const backend = createRoutedBackend({
+  const routed = createRoutedBackend({
     homeOf,
     backendAt: (home) => partOf(parts, home.engine).backendAt(home),
     birthplace: config.engine,
@@ -99,6 +115,7 @@ export function joinParts(
     revive: (id) => moves.revive(id),
     awaited: (id) => void moves.carry(id),
   });
+  const backend = withKillPoints(killPoint, routed, { start: 'start', emit: 'emit' });
   const readers = createReaders((id) => backend.cursor(id), createArchiveOf(parts, homeOf));
   const sessions = createSessions({
     backend,
@@ -143,7 +160,8 @@ export function joinParts(
 
 async function openParts(deps: EngineDeps): Promise<Parts> {
   const { engine, temporal: place } = deps.config;
-  const log = await (await ifInstalled(import('./engine/log.ts')))?.openLogEngine(deps);
+  const opened = await (await ifInstalled(import('./engine/log.ts')))?.openLogEngine(deps);
+  const log = opened && { ...opened, homes: withKillPoints(deps.killPoint, opened.homes, STEPS) };
   try {
     const code = place.address === undefined ? undefined : await ifInstalled(import('./engine/temporal.ts'));
     const temporal = await code?.openTemporalEngine({ ...deps, homes: log?.homes });

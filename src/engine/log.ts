@@ -1,6 +1,7 @@
 /** The log engine: sessions are logs in a database, and harnesses lease them. */
 import type { EngineDeps, LogPart } from '../engine.ts';
 import { newId } from '../id.ts';
+import { withKillPoints } from '../kill-point.ts';
 import { createLogBackend } from './log/backend.ts';
 import { createChanges } from './log/changes.ts';
 import { startHarness } from './log/harness.ts';
@@ -10,7 +11,8 @@ import type { LogStore } from './log/store.ts';
 
 /** Opens the engine on the configured database. */
 export async function openLogEngine(deps: EngineDeps): Promise<LogPart> {
-  return createLogEngine(await openLogStore(deps.config, deps.notices.origin), deps);
+  const store = await openLogStore(deps.config, deps.notices.origin);
+  return createLogEngine(withKillPoints(deps.killPoint, store, { append: 'append' }), deps);
 }
 
 /** Makes the engine on a store. Closing it closes the store. */
