@@ -26,9 +26,14 @@ export function createReader(cursor: LogCursor, log = createKeptLog()): Reader {
 
   /** Brings the view up to the entries. Content that cannot be read now is tried again by the next read. */
   async function look(): Promise<void> {
-    for (let [entry] = unseen; entry; [entry] = unseen) {
-      view = foldView(view, [shapesView(entry) ? await cursor.unpack(entry) : entry]);
-      unseen.shift();
+    let seen = 0;
+    try {
+      for (const entry of unseen) {
+        view = foldView(view, [shapesView(entry) ? await cursor.unpack(entry) : entry]);
+        seen += 1;
+      }
+    } finally {
+      unseen.splice(0, seen);
     }
   }
 
