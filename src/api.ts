@@ -12,6 +12,7 @@ import { createClock } from './http/clock.ts';
 import { mountCopies } from './http/routes/copies.ts';
 import { mountExtensions } from './http/routes/extensions.ts';
 import { mountSessions } from './http/routes/sessions.ts';
+import { openKillPoint, withKillPoints } from './kill-point.ts';
 import { listen } from './listen.ts';
 import { createLogger } from './log-line.ts';
 import { createTokens } from './proxy/token.ts';
@@ -29,12 +30,15 @@ const DRAIN_MS = 500;
 /** Starts the API. It is ready to serve when this resolves. */
 export async function runApi(config: RoleConfig): Promise<Role> {
   const log = createLogger('api');
-  const records = await openRecords(config.database);
+  const killPoint = openKillPoint(config.killPoints);
+  const opened = await openRecords(config.database);
+  const rows = withKillPoints(killPoint, opened.sessions, { insert: 'record', setState: 'record' });
+  const records = { ...opened, sessions: rows };
   if (config.apiKey !== undefined) await records.apiKeys.add(hashApiKey(config.apiKey), DEFAULT_WORKSPACE_ID);
   const bus = await openApiBus(config.bus);
   const { previews } = bus;
-  const blobs = await openBlobs(config);
-  const engine = await openEngine({ config, blobs, notices: bus.notices, log });
+  const blobs = withKillPoints(killPoint, await openBlobs(config), { put: 'blob' });
+  const engine = await openEngine({ config, blobs, notices: bus.notices, log, killPoint });
   const { sessions, moves } = engine;
   const sweeper = startSweeper({ records, sessions, moves, log });
   const now = createClock();

@@ -48,6 +48,8 @@ export interface Config {
   readonly prices: PriceTable;
   /** Judges tool calls under the policy `auto`; undefined: the client is asked. */
   readonly judgeModel: string | undefined;
+  /** Names the point at which a process is to die, for tests; undefined: there are no such points. */
+  readonly killPoints: string | undefined;
 }
 
 /** Where records are. In Postgres are the blobs, too, and previews pass through it. The URL may hold a password. */
@@ -140,6 +142,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     },
     prices: priceTable(env),
     judgeModel: text(env, 'DROVER_JUDGE_MODEL'),
+    killPoints: text(env, 'DROVER_KILL_POINTS'),
   });
 }
 

@@ -6,6 +6,7 @@
 import type { Blobs } from './blobs.ts';
 import { ConfigError, type RoleConfig } from './config.ts';
 import { ifInstalled, NOT_INSTALLED } from './installed.ts';
+import { withKillPoints, type KillPoint } from './kill-point.ts';
 import type { Logger } from './log-line.ts';
 import type { Notices } from './notices.ts';
 import type { Operations } from './operations.ts';
@@ -13,6 +14,7 @@ import { SessionGoneError, SessionStoppedError, type Sessions } from './session.
 import type { Backend } from './session/backend.ts';
 import { BORN_ON_TEMPORAL, type EngineName, type Home, type Homes } from './session/home.ts';
 import { createMoves, MoveRefusedError, type Lives, type Moves } from './session/moves.ts';
+import type { ReadBack } from './session/kept-log.ts';
 import { createReaders, type Readers } from './session/readers.ts';
 import { createRoutedBackend } from './session/routed-backend.ts';
 import { createSessions } from './session/sessions.ts';
@@ -41,6 +43,8 @@ export interface EngineDeps {
   readonly blobs: Blobs;
   readonly notices: Notices;
   readonly log?: Logger;
+  /** Where this process may be told to die; left out: nowhere. */
+  readonly killPoint?: KillPoint | undefined;
 }
 
 /** One engine, opened by a process. */
@@ -77,6 +81,17 @@ export interface Parts {
   readonly missing: Readonly<Partial<Record<EngineName, string>>>;
 }
 
+/** How dying shows in what becomes of a session's home. */
+const STEPS = {
+  seal: 'seal',
+  bear: 'bear',
+  revive: 'revive',
+  reborn: 'revive',
+  leave: 'move',
+  arrived: 'move',
+  expect: 'move',
+  adopt: 'move',
+} as const;
 /** A session that another one's log was given to. If that takes longer it is carried on all the same. */
 const BORN_WITHIN_MS = 20_000;
 const NO_TEMPORAL = 'this server has no Temporal: TEMPORAL_ADDRESS is not set';
@@ -86,13 +101,15 @@ export async function openEngine(deps: EngineDeps): Promise<Engine> {
   return joinParts(await openParts(deps), deps);
 }
 
+/** What engines are joined with. */
+type JoinDeps = Pick<EngineDeps, 'blobs' | 'log' | 'killPoint'> & {
+  readonly config: Pick<RoleConfig, 'engine'>;
+};
+
 /** Makes one of the engines that there are. */
-export function joinParts(
-  parts: Parts,
-  { config, blobs, log }: Pick<EngineDeps, 'blobs' | 'log'> & { config: Pick<RoleConfig, 'engine'> },
-): Engine {
+export function joinParts(parts: Parts, { config, blobs, log, killPoint }: JoinDeps): Engine {
   const homeOf = createHomeOf(parts);
-  const backend = createRoutedBackend({
+  const routed = createRoutedBackend({
     homeOf,
     backendAt: (home) => partOf(parts, home.engine).backendAt(home),
     birthplace: config.engine,
@@ -102,7 +119,8 @@ export function joinParts(
     revive: (id) => moves.revive(id),
     awaited: (id) => void moves.carry(id),
   });
-  const readers = createReaders((id) => backend.cursor(id));
+  const backend = withKillPoints(killPoint, routed, { start: 'start', emit: 'emit' });
+  const readers = createReaders((id) => backend.cursor(id), createArchiveOf(parts, homeOf));
   const sessions = createSessions({
     backend,
     readers,
@@ -147,7 +165,8 @@ export function joinParts(
 
 async function openParts(deps: EngineDeps): Promise<Parts> {
   const { engine, temporal: place } = deps.config;
-  const log = await (await ifInstalled(import('./engine/log.ts')))?.openLogEngine(deps);
+  const opened = await (await ifInstalled(import('./engine/log.ts')))?.openLogEngine(deps);
+  const log = opened && { ...opened, homes: withKillPoints(deps.killPoint, opened.homes, STEPS) };
   try {
     const code = place.address === undefined ? undefined : await ifInstalled(import('./engine/temporal.ts'));
     const temporal = await code?.openTemporalEngine({ ...deps, homes: log?.homes });
@@ -178,6 +197,18 @@ function createHomeOf({ log, temporal }: Parts): (id: string) => Promise<Home> {
     if (!temporal) throw new SessionGoneError(`no session ${id}`);
     return BORN_ON_TEMPORAL;
   };
+}
+
+/** What has been written down for good need not be kept by those who have read it. */
+function createArchiveOf(
+  { log }: Parts,
+  homeOf: (id: string) => Promise<Home>,
+): (id: string) => ReadBack | undefined {
+  return (id) =>
+    log && {
+      extent: async () => (await homeOf(id)).base,
+      carriersAt: (positions) => log.homes.readAt(id, positions),
+    };
 }
 
 /** Erases a session wherever there is something of it; what has moved before has left its histories behind. */

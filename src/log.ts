@@ -231,6 +231,8 @@ export const NOTHING_WRITTEN: Tally = { length: 0, clientIds: [], queued: [] };
 /** Counts a log's entries without keeping them. */
 export interface Counter {
   readonly length: number;
+  /** Nothing more becomes an entry: the session is terminated. */
+  readonly isOver: boolean;
   /** Takes a draft in; answers whether it becomes an entry. */
   admits(draft: Draft, author: Author): boolean;
   tally(): Tally;
@@ -264,6 +266,9 @@ export function createCounter(from: Tally = NOTHING_WRITTEN): Counter {
     get length() {
       return length;
     },
+    get isOver() {
+      return isOver;
+    },
     admits(draft, author) {
       if (isOver || !isNew(draft, author)) return false;
       length += 1;
@@ -274,9 +279,12 @@ export function createCounter(from: Tally = NOTHING_WRITTEN): Counter {
   };
 }
 
-/** The projection's running state over one session. */
+/** The projection's running state over one session: how far it has come, and what is still queued. */
 export interface Projection {
-  readonly entries: readonly Entry[];
+  /** How many entries there have been. */
+  readonly length: number;
+  /** The last of them is `session.status_terminated`: none follows. */
+  readonly isOver: boolean;
   /** Adds one carrier and answers the entries that came of it. `timeUs`: when it was written, microseconds. */
   append(drafts: readonly Draft[], timeUs: number, author: Author): readonly Entry[];
 }
@@ -288,7 +296,6 @@ export interface Projection {
  * - a queued event appears twice with the same id: first with `processed_at` null, then taken up.
  */
 export function createProjection(): Projection {
-  const entries: Entry[] = [];
   const counter = createCounter();
   const queued = new Map<string, Entry>();
   let lastUs = 0;
@@ -296,7 +303,7 @@ export function createProjection(): Projection {
   function entryOf(draft: Draft, author: Author): Entry | undefined {
     const waiting = 'processed' in draft ? queued.get(draft.processed) : undefined;
     if (!counter.admits(draft, author)) return undefined;
-    const position = entries.length;
+    const position = counter.length - 1;
     const at = formatMicros(lastUs);
     if ('processed' in draft) {
       queued.delete(draft.processed);
@@ -310,7 +317,12 @@ export function createProjection(): Projection {
   }
 
   return {
-    entries,
+    get length() {
+      return counter.length;
+    },
+    get isOver() {
+      return counter.isOver;
+    },
     append(drafts, timeUs, author) {
       const added: Entry[] = [];
       for (const draft of drafts) {
@@ -321,26 +333,11 @@ export function createProjection(): Projection {
           lastUs = before;
           continue;
         }
-        entries.push(entry);
         added.push(entry);
       }
       return added;
     },
   };
-}
-
-/**
- * The log as the list shows it: each event once, in its current form; what is still queued comes last
- * (wire-api 11.3).
- */
-export function currentForms(entries: readonly Entry[]): Entry[] {
-  const taken = new Set<string>();
-  for (const { event } of entries) {
-    if (event.processed_at !== null && isQueuedType(event.type)) taken.add(event.id);
-  }
-  const settled = entries.filter(({ event }) => event.processed_at !== null);
-  const waiting = entries.filter(({ event }) => event.processed_at === null && !taken.has(event.id));
-  return [...settled, ...waiting];
 }
 
 /** The usage of a request that used nothing: failed or interrupted ones. */

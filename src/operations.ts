@@ -9,6 +9,7 @@ import { HandGoneError, type HandRef, type Hands, type ToolOutcome } from './han
 import type { Body, Draft, Entry } from './log.ts';
 import { INTERRUPTED } from './loop.ts';
 import type { PreviewSender } from './previews.ts';
+import { readPromptLog } from './prompt-log.ts';
 import type { Sessions, Slice } from './session.ts';
 import type { ResultBlock } from './wire/event.ts';
 
@@ -110,7 +111,7 @@ export function createOperations(deps: OperationDeps): Operations {
 
   return {
     async think({ sessionId, spanId, leftMicrocents }, { number, watch }) {
-      const entries = await sessions.getEvents(sessionId, { throughId: spanId });
+      const entries = await readPromptLog(sessions, sessionId, spanId);
       const preview: Thought['preview'] = (frame) => previews.send({ sessionId, spanId, frame });
       const thought = { sessionId, spanId, entries, attempt: number, leftMicrocents, newId, preview };
       const drafts = await watch((signal) => brain.think({ ...thought, signal }), 'abort');

@@ -5,8 +5,10 @@ import { createClaudeBrain } from './brain/claude.ts';
 import { openWorkerBus } from './bus.ts';
 import { readToolPlaces, type RoleConfig } from './config.ts';
 import { openEngine } from './engine.ts';
+import type { Hands } from './hands.ts';
 import { chooseHands } from './hands/choose.ts';
 import { newId } from './id.ts';
+import { openKillPoint, withKillPoints } from './kill-point.ts';
 import { createLogger } from './log-line.ts';
 import { startReaper } from './reaper.ts';
 import { createOperations } from './operations.ts';
@@ -19,9 +21,10 @@ import { startSuspender } from './suspender.ts';
 export async function runWorker(config: RoleConfig): Promise<Role> {
   const log = createLogger('worker');
   const bus = openWorkerBus(config.bus);
-  const blobs = await openBlobs(config);
+  const killPoint = openKillPoint(config.killPoints);
+  const blobs = withKillPoints(killPoint, await openBlobs(config), { put: 'blob' });
   const [engine, hands] = await Promise.all([
-    openEngine({ config, blobs, notices: bus.notices }),
+    openEngine({ config, blobs, notices: bus.notices, killPoint }),
     chooseHands({ ...config, cacheDir: dirname(readToolPlaces().cacheDir) }, (line) => log.info(line)),
   ]);
   log.info('hands', { kind: hands.kind });
@@ -33,13 +36,19 @@ export async function runWorker(config: RoleConfig): Promise<Role> {
   });
   const operations = createOperations({
     sessions,
-    brain,
-    hands,
+    brain: withKillPoints(killPoint, brain, { think: 'answer' }),
+    hands: withKillPoints<Hands>(killPoint, hands, { provision: 'hand', execute: 'tool' }),
     previews: bus.previews,
     newId: () => newId('sevt'),
     pack: (sessionId, drafts) => pack(drafts, (text) => blobs.put(sessionId, text)),
   });
-  const work = await engine.work(operations, log);
+  const reported = withKillPoints(killPoint, operations, {
+    think: 'operation',
+    provision: 'operation',
+    execute: 'operation',
+    recall: 'operation',
+  });
+  const work = await engine.work(reported, log);
   const reaper = startReaper({ hands, sessions, log });
   const suspender = startSuspender({ hands, sessions, log, idleMs: config.handIdleMs });
 

@@ -6,10 +6,10 @@ import { script } from '../../src/model/directives.ts';
 import { follow, isPassing, listAll, type Event, type Following } from '../compare/follow.ts';
 
 /** What a turn consists of. */
-export type TurnKind = 'tool' | 'queued' | 'interrupt' | 'lookup';
+export type TurnKind = 'tool' | 'heavy' | 'queued' | 'interrupt' | 'lookup';
 
 /** All of them. */
-export const TURN_KINDS: readonly TurnKind[] = ['tool', 'tool', 'queued', 'interrupt', 'lookup'];
+export const TURN_KINDS: readonly TurnKind[] = ['tool', 'heavy', 'queued', 'interrupt', 'lookup'];
 
 /** One session, and what its client knows of it. */
 export interface Conversation {
@@ -35,6 +35,8 @@ export interface ConversationOptions {
 export const MARKS_FILE = 'marks.log';
 
 const MODEL_MS = 100;
+/** More than a carrier takes. */
+const HEAVY_CHARS = 20_000;
 const AGAIN_AFTER_MS = 100;
 
 /** Begins a conversation; it is over when `done` resolves. */
@@ -72,7 +74,7 @@ async function hold(
 
 /** What a turn is made with. */
 interface Talk {
-  say(mark: string, lines: readonly object[]): Promise<void>;
+  say(mark: string, lines: readonly object[], besides?: string): Promise<void>;
   send(event: BetaManagedAgentsEventParams, isThere: (event: Event) => boolean): Promise<void>;
   until(isIt: (event: Event) => boolean, from: number): Promise<Event | undefined>;
   /** Waits until this many messages from index `from` on are taken up, and an idle that ends the turn follows. */
@@ -82,6 +84,11 @@ interface Talk {
 const TURNS: Readonly<Record<TurnKind, (talk: Talk, mark: string, from: number) => Promise<void>>> = {
   async tool(talk, mark, from) {
     await talk.say(mark, [bash(mark), { say: `did ${mark}` }]);
+    await talk.ends([mark], from);
+  },
+  async heavy(talk, mark, from) {
+    const fill = `sleep 0.3; head -c ${HEAVY_CHARS} /dev/zero | tr '\\0' x`;
+    await talk.say(mark, [bash(mark, fill), { say: `did ${mark}` }], 'x'.repeat(HEAVY_CHARS));
     await talk.ends([mark], from);
   },
   async queued(talk, mark, from) {
@@ -162,8 +169,8 @@ function createTalk(
   return {
     until,
     send,
-    say: (mark, lines) => {
-      const text = `This is ${mark}.\n${script({ delayMs: MODEL_MS }, ...(lines as never[]))}`;
+    say: (mark, lines, besides = '') => {
+      const text = `This is ${mark}.\n${script({ delayMs: MODEL_MS }, ...(lines as never[]))}\n${besides}`;
       return send({ type: 'user.message', content: [{ type: 'text', text }] }, (event) =>
         isAbout(event, mark),
       );

@@ -1,6 +1,7 @@
 /** Judges from outside what a server has made of conversations under chaos: by its API, and by what is in the sandboxes. */
 import type Anthropic from '@anthropic-ai/sdk';
 import { listAll, type Event } from '../compare/follow.ts';
+import type { Attack } from './attack.ts';
 import type { Conversation } from './client.ts';
 
 /** What was found, each to be 0; and what is only counted. */
@@ -21,6 +22,8 @@ export interface Verdict {
   unanswered: number;
   /** Commands that ran twice, or that have a normal result and did not run. */
   misrun: number;
+  /** Requests of the model beyond one for each step, and one for each session that was at work at a kill. */
+  overasked: number;
 }
 
 /** What a verdict says when all is well. */
@@ -33,6 +36,7 @@ export const SPOTLESS: Verdict = {
   holes: 0,
   unanswered: 0,
   misrun: 0,
+  overasked: 0,
 };
 
 /** What there was, for the report. */
@@ -42,6 +46,17 @@ export interface Tallies {
   /** Calls that were answered by an error that is not an interrupt. */
   unknown: number;
   answers: number;
+  /** Steps: model requests as the logs have them, each with one span. */
+  spans: number;
+}
+
+/** What is known besides the conversations. */
+export interface Evidence {
+  /** How often each mark was left in a sandbox. */
+  readonly marks: ReadonlyMap<string, number>;
+  readonly attacks: readonly Pick<Attack, 'atWork'>[];
+  /** How often the model was asked. */
+  readonly requests: number;
 }
 
 const WITHIN_MS = 60_000;
@@ -50,10 +65,10 @@ const WITHIN_MS = 60_000;
 export async function judge(
   client: Anthropic,
   conversations: readonly Conversation[],
-  marks: ReadonlyMap<string, number>,
+  { marks, attacks, requests }: Evidence,
 ): Promise<{ verdict: Verdict; tallies: Tallies; details: readonly string[] }> {
   const verdict = { ...SPOTLESS };
-  const tallies: Tallies = { events: 0, toolUses: 0, unknown: 0, answers: 0 };
+  const tallies: Tallies = { events: 0, toolUses: 0, unknown: 0, answers: 0, spans: 0 };
   const details: string[] = [];
   for (const conversation of conversations) {
     const found = await judgeOne(client, conversation, marks, tallies);
@@ -62,7 +77,19 @@ export async function judge(
       details.push(`${conversation.session}: ${key}: ${what}`);
     }
   }
+  verdict.overasked = overasked(requests, tallies.spans, attacks);
+  if (verdict.overasked > 0) details.push(`overasked: ${requests} requests for ${tallies.spans} steps`);
   return { verdict, tallies, details };
+}
+
+/** A step costs one request, and one more for each time that whoever carried it out was killed. */
+export function overasked(
+  requests: number,
+  steps: number,
+  attacks: readonly Pick<Attack, 'atWork'>[],
+): number {
+  const lost = attacks.reduce((sum, { atWork }) => sum + atWork, 0);
+  return Math.max(0, requests - steps - lost);
 }
 
 async function judgeOne(
@@ -99,6 +126,7 @@ async function judgeOne(
   tallies.events += listed.length;
   tallies.toolUses += listed.filter(({ type }) => type === 'agent.tool_use').length;
   tallies.unknown += results.filter(({ isError, text }) => isError && !text.includes('interrupted')).length;
+  tallies.spans += listed.filter(({ type }) => type === 'span.model_request_start').length;
   tallies.answers += listed.filter(
     (event) => event.type === 'span.model_request_end' && !event.is_error,
   ).length;

@@ -1,6 +1,7 @@
 /** The log engine: sessions are logs in a database, and harnesses lease them. */
 import type { EngineDeps, LogPart } from '../engine.ts';
 import { newId } from '../id.ts';
+import { withKillPoints } from '../kill-point.ts';
 import { RUN_LIMITS } from '../loop/run-limits.ts';
 import { createLogBackend } from './log/backend.ts';
 import { createChanges } from './log/changes.ts';
@@ -17,9 +18,10 @@ export interface LogEngineDeps extends Pick<EngineDeps, 'blobs' | 'notices'> {
 }
 
 /** Opens the engine on the configured database. */
-export async function openLogEngine({ config, blobs, notices }: EngineDeps): Promise<LogPart> {
-  const store = await openLogStore(config, notices.origin);
-  return createLogEngine(store, { blobs, notices, segmentEntries: config.temporal.runs.events });
+export async function openLogEngine({ config, killPoint, ...deps }: EngineDeps): Promise<LogPart> {
+  const store = await openLogStore(config, deps.notices.origin);
+  const mortal = withKillPoints(killPoint, store, { append: 'append', sealOwn: 'seal' });
+  return createLogEngine(mortal, { ...deps, segmentEntries: config.temporal.runs.events });
 }
 
 /** Makes the engine on a store. Closing it closes the store. */

@@ -5,10 +5,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Tally } from '../log.ts';
 import type { LoopState } from '../loop/state.ts';
-import { SessionGoneError, type SessionSeed, type Sessions } from '../session.ts';
+import { SessionGoneError, type SessionSeed, type Sessions, type SessionView } from '../session.ts';
 import { foldView } from '../view.ts';
 import { settle, tallyOf, type FinishedRun, type WrittenCarrier } from './archive.ts';
 import { isSameHome, type EngineName, type Home, type Homes } from './home.ts';
+import { range } from './kept-log.ts';
+import type { Reader } from './reader.ts';
 import type { Readers } from './readers.ts';
 import { readCarriers } from './stretch.ts';
 
@@ -86,6 +88,8 @@ const LOOK_AGAIN_MS = 100;
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5000;
 const MOST_AT_ONCE = 100;
+/** Entries that are folded at a time. */
+const PIECE = 500;
 
 /** Makes the moves of a process. */
 export function createMoves(deps: MovesDeps): Moves {
@@ -173,8 +177,7 @@ function createMove(deps: MoveDeps, signal: AbortSignal): (id: string) => Promis
 
   /** Its log is sealed: a workflow goes on with what the loop remembers. */
   async function arrive(id: string, home: Home): Promise<void> {
-    const { entries } = await readers.synced(id);
-    const { title, loop } = foldView(undefined, entries.slice(0, home.base));
+    const { title, loop } = await viewAt(await readers.synced(id), home.base);
     const [first] = await sessions.getEvents(id, { to: 1 });
     if (first?.event.type !== 'x.session_created') throw new SessionGoneError(`no session ${id}`);
     const tally = tallyOf(await readCarriers(homes, { sessionId: id, from: 0, to: home.base }));
@@ -225,4 +228,12 @@ function createMove(deps: MoveDeps, signal: AbortSignal): (id: string) => Promis
       }
     }
   };
+}
+
+/** What the log says of the session up to a position. */
+async function viewAt(reader: Reader, end: number): Promise<SessionView> {
+  let view = foldView(undefined, []);
+  for (let from = 0; from < end; from += PIECE)
+    view = foldView(view, await reader.at(range(from, Math.min(from + PIECE, end))));
+  return view;
 }

@@ -2,6 +2,7 @@
 import { LRUCache } from 'lru-cache';
 import { LogReplacedError, type SessionView } from '../session.ts';
 import type { LogCursor } from './cursor.ts';
+import { createKeptLog, type ReadBack } from './kept-log.ts';
 import { createReader, type Reader } from './reader.ts';
 
 /** A reader that has read something. */
@@ -19,14 +20,17 @@ export interface Readers {
 
 const READERS_KEPT = 1000;
 
-/** Makes the readers of a process. */
-export function createReaders(cursorOf: (id: string) => LogCursor): Readers {
+/** Makes the readers of a process. Without an archive they keep all that they read. */
+export function createReaders(
+  cursorOf: (id: string) => LogCursor,
+  archiveOf: (id: string) => ReadBack | undefined = () => undefined,
+): Readers {
   const readers = new LRUCache<string, Reader>({ max: READERS_KEPT });
 
   function readerOf(id: string): Reader {
     const known = readers.get(id);
     if (known) return known;
-    const reader = createReader(cursorOf(id));
+    const reader = createReader(cursorOf(id), createKeptLog(archiveOf(id)));
     readers.set(id, reader);
     return reader;
   }

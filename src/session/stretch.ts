@@ -7,6 +7,8 @@ import type { ArchivedCarrier } from './archive.ts';
 export interface CarrierSource {
   /** Carriers from a position on, in order, at most `limit`. */
   read(sessionId: string, position: number, limit: number): Promise<readonly ArchivedCarrier[]>;
+  /** The carriers that hold these positions, each once, in order. */
+  readAt(sessionId: string, positions: readonly number[]): Promise<readonly ArchivedCarrier[]>;
 }
 
 /** Carriers that are read at a time. */
@@ -25,7 +27,7 @@ export interface Stretch {
  * @throws {DamagedRowError} at the first hole, or the first carrier that cannot be read
  */
 export async function* pagesOf(
-  source: CarrierSource,
+  source: Pick<CarrierSource, 'read'>,
   { sessionId, from, to }: Stretch,
 ): AsyncGenerator<readonly ArchivedCarrier[], void, undefined> {
   let limit = PAGE;
@@ -76,7 +78,10 @@ function missing(from: number, to: number): DamagedRowError {
  *
  * @throws {DamagedRowError}
  */
-export async function readCarriers(source: CarrierSource, stretch: Stretch): Promise<ArchivedCarrier[]> {
+export async function readCarriers(
+  source: Pick<CarrierSource, 'read'>,
+  stretch: Stretch,
+): Promise<ArchivedCarrier[]> {
   const carriers: ArchivedCarrier[] = [];
   for await (const page of pagesOf(source, stretch)) carriers.push(...page);
   return carriers;

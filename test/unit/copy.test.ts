@@ -1,15 +1,16 @@
 /** Copies of logs are the same logs. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { createProjection, type Entry } from '../../src/log.ts';
+import { type Entry } from '../../src/log.ts';
 import { settle, type WrittenCarrier } from '../../src/session/archive.ts';
 import { copyEntries, forkOf, toCarriers } from '../../src/session/copy.ts';
 import { foldView } from '../../src/view.ts';
 import { formatMicros, parseMicros } from '../../src/wire/time.ts';
 import { created, histories, said } from '../support/conversation.ts';
+import { collectLog } from '../support/projection.ts';
 
 function project(carriers: readonly WrittenCarrier[]): readonly Entry[] {
-  const log = createProjection();
+  const log = collectLog();
   for (const { drafts, timeUs, author } of carriers) log.append(drafts, timeUs, author);
   return log.entries;
 }

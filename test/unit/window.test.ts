@@ -3,11 +3,16 @@ import type { MessageCreateParamsStreaming } from '@anthropic-ai/sdk/resources/b
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { SUMMARY_REQUEST } from '../../src/brain/compaction.ts';
+import { toCase } from '../../src/brain/judge.ts';
 import { RECALL_TOOL } from '../../src/brain/recall.ts';
 import { toPrompt, type Prompt } from '../../src/brain/request.ts';
 import { NO_USAGE, type CompactOrder, type ContextPolicy, type Draft, type Entry } from '../../src/log.ts';
 import { checkAnswerable, checkPrompt } from '../../src/model/rules.ts';
 import { readMessagesRequest } from '../../src/model/shape.ts';
+import { readPromptLog } from '../../src/prompt-log.ts';
+import { selectSlice } from '../../src/session/listing.ts';
+import { createLogIndex } from '../../src/session/log-index.ts';
+import type { Sessions } from '../../src/session.ts';
 import { AGENT, conversations, created, entriesOf, type Carrier } from '../support/conversation.ts';
 import { policyOf } from '../support/policy.ts';
 
@@ -174,6 +179,33 @@ describe('a compaction', () => {
           if (!prompt) throw new Error('no prompt');
           expect(refusalOf(prompt)).toBeUndefined();
           expect(blocksOf(prompt)[0]).toContain('What was said.');
+        }
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  test('lets later requests do without what it stands for: they are the same from what is read for them', async () => {
+    const calls = [{ id: 'call', name: 'bash', input: {}, index: 0 }];
+    await fc.assert(
+      fc.asyncProperty(conversations, fc.nat(9), orders, async (carriers, which, order) => {
+        const { after = [] } = withCompaction(carriers, which, order) ?? {};
+        const index = createLogIndex();
+        for (const entry of after) index.add(entry);
+        const sessions: Pick<Sessions, 'getEvents'> = {
+          async getEvents(_, slice = {}) {
+            const through = after.findLastIndex(({ event }) => event.id === slice.throughId);
+            return selectSlice(index, slice, slice.throughId === undefined ? undefined : through).flatMap(
+              (position) => after[position] ?? [],
+            );
+          },
+        };
+        for (const { event, position } of after) {
+          if (event.type !== 'span.model_request_start') continue;
+          const whole = after.slice(0, position + 1);
+          const read = await readPromptLog(sessions, 'sesn', event.id);
+          expect(toPrompt(read)?.request).toEqual(toPrompt(whole)?.request);
+          expect(toCase('judge', read, calls)).toEqual(toCase('judge', whole, calls));
         }
       }),
       { numRuns: 100 },

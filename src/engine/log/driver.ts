@@ -8,6 +8,7 @@ import type { Logger } from '../../log-line.ts';
 import { closed, ended, fold, isBusy, type LoopState } from '../../loop/state.ts';
 import { messageOf, type Operations } from '../../operations.ts';
 import { SessionGoneError } from '../../session.ts';
+import { range } from '../../session/kept-log.ts';
 import type { Reader } from '../../session/reader.ts';
 import { draftOf } from '../../view.ts';
 import { createRunning } from './carry-out.ts';
@@ -143,7 +144,7 @@ function createWork(lease: Lease, losses: number, deps: DriverDeps & { lost: Abo
   const running = createRunning({
     ...deps,
     sessionId,
-    entries: reader.entries,
+    index: reader.index,
     onResult(result) {
       inbox.push(result);
       arrivals.add();
@@ -166,7 +167,7 @@ function createWork(lease: Lease, losses: number, deps: DriverDeps & { lost: Abo
     ({ isLeaving } = read);
     // Somebody asks, and may find that nothing is to be done: that has to be said again.
     if (read.due && told === 'resting') told = 'nothing';
-    length = reader.entries.length;
+    length = reader.index.length;
     for (const { operation } of takeWritten(inbox, reader))
       next = ended(next, operation.kind, callOf(operation));
     return next;
@@ -197,7 +198,7 @@ function createWork(lease: Lease, losses: number, deps: DriverDeps & { lost: Abo
       wrote(sessionId, written.ok);
     }
     // Where this fails nothing has happened here, and the log is read like somebody else's.
-    await reader.until(() => reader.entries.length >= length + drafts.length, lost);
+    await reader.until(() => reader.index.length >= length + drafts.length, lost);
     length += drafts.length;
     state = planned.state;
     isTakeover = false;
@@ -252,14 +253,14 @@ async function readOn(
   if (known === undefined) await reader.sync();
   const head = await store.head(lease.sessionId);
   if (head?.epoch !== lease.epoch) throw new LeaseLostError('another harness has the session');
-  await reader.until(() => reader.entries.length >= head.length && reader.view !== undefined, lost);
+  await reader.until(() => reader.index.length >= head.length && reader.view !== undefined, lost);
   lost.throwIfAborted();
-  if (reader.entries.length < head.length) throw new Error('the log could not be read to its end');
+  if (reader.index.length < head.length) throw new Error('the log could not be read to its end');
   if (!reader.view) throw new SessionGoneError(`no session ${lease.sessionId}`);
   const state =
     known === undefined
       ? reader.view.loop
-      : reader.entries.slice(length).reduce((folded, entry) => {
+      : (await reader.at(range(length, reader.index.length))).reduce((folded, entry) => {
           const at = entry.event.processed_at;
           return fold(folded, [draftOf(entry)], at === null ? folded.clockMs : Date.parse(at));
         }, known);

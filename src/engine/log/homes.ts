@@ -24,6 +24,7 @@ export function createHomes(store: LogStore, changes: Changes): Homes {
 
   return {
     read: (id, position, limit) => store.read(id, position, limit),
+    readAt: (id, positions) => store.readAt(id, positions),
     async find(id) {
       const head = await store.head(id);
       return head && toHome(head);

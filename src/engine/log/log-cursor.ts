@@ -33,9 +33,9 @@ export function createLogCursor(
   const told: CarrierRow[] = [];
 
   function project(rows: readonly CarrierRow[]): Entry[] {
-    return rows.flatMap(({ position, timeUs, author, drafts }) => {
-      if (position < projection.entries.length) return [];
-      endOf([{ position, timeUs, author, drafts }], projection.entries.length);
+    const fresh = rows.filter(({ position }) => position >= projection.length);
+    endOf(fresh, projection.length);
+    return fresh.flatMap(({ position, timeUs, author, drafts }) => {
       const added = projection.append(drafts, timeUs, author);
       if (added[0]?.position !== position || added.length !== drafts.length)
         throw new DamagedLogError(`the log of ${sessionId} has a carrier at ${position} that does not fit`);
@@ -57,16 +57,16 @@ export function createLogCursor(
   return {
     pauseMs: 0,
     get closed() {
-      return projection.entries.at(-1)?.event.type === 'session.status_terminated';
+      return projection.isOver;
     },
     tell(carrier) {
-      const expected = told.reduce((at, { drafts }) => at + drafts.length, projection.entries.length);
+      const expected = told.reduce((at, { drafts }) => at + drafts.length, projection.length);
       if (carrier.position === expected) told.push(carrier);
     },
     async next(signal) {
       if (told.length > 0) return project(told.splice(0));
       const changed = changes.next(sessionId, LOOK_AGAIN_MS, signal);
-      const position = projection.entries.length;
+      const position = projection.length;
       const rows = await store.read(sessionId, position, PAGE);
       if (rows.length > 0) return project(rows);
       const head = await store.head(sessionId);
@@ -81,7 +81,7 @@ export function createLogCursor(
     async mark() {
       const head = await store.head(sessionId);
       if (!head) throw new SessionGoneError(`no session ${sessionId}`);
-      return () => projection.entries.length >= head.length;
+      return () => projection.length >= head.length;
     },
     unpack,
   };

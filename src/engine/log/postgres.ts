@@ -31,6 +31,7 @@ export function createPostgresLogStore({ run, close }: Statements, origin: strin
       return row && toHead(row);
     },
     read: async (id, position, limit) => (await run(SQL.read, [id, position, limit])).map(toCarrier),
+    readAt: async (id, positions) => (await run(SQL.readAt, [id, JSON.stringify(positions)])).map(toCarrier),
     async appendClient(id, drafts, nowUs) {
       const state = stateAfter(drafts);
       const values = [id, keyOf(drafts), drafts.length, nowUs, state, JSON.stringify(drafts), note(id)];
@@ -99,6 +100,12 @@ const SQL = {
   read: named(
     'read',
     'select position, time_us, author, drafts from log_carriers where session_id = $1 and position >= $2 order by position limit $3',
+  ),
+  readAt: named(
+    'read_at',
+    `select position, time_us, author, drafts from log_carriers where session_id = $1 and position in (
+       select (select max(position) from log_carriers where session_id = $1 and position <= wanted.value::integer)
+       from json_array_elements_text($2::json) as wanted) order by position`,
   ),
   create: named(
     'create',

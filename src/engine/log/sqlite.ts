@@ -71,6 +71,10 @@ export function openSqliteLogStore(path: string, now: () => number = Date.now): 
     head: (id) => whenNotBusy(() => headOf(id)),
     read: (id, position, limit) =>
       whenNotBusy(() => sql.read.all({ id, position, limit }).map((row) => toCarrier(row))),
+    readAt: (id, positions) =>
+      whenNotBusy(() =>
+        sql.readAt.all({ id, positions: JSON.stringify(positions) }).map((row) => toCarrier(row)),
+      ),
     appendClient: (id, drafts, nowUs) =>
       write(() => {
         if (sql.known.get({ id, key: keyOf(drafts) })) return true;
@@ -190,6 +194,11 @@ function prepare(database: DatabaseSync) {
     head: statement(`select ${HEAD} from log_heads where session_id = :id`),
     read: statement(
       'select position, time_us, author, drafts from log_carriers where session_id = :id and position >= :position order by position limit :limit',
+    ),
+    readAt: statement(
+      `select position, time_us, author, drafts from log_carriers where session_id = :id and position in (
+        select (select max(position) from log_carriers where session_id = :id and position <= wanted.value)
+        from json_each(:positions) as wanted) order by position`,
     ),
     create: statement(
       `insert into log_heads (session_id, length, last_us, state, epoch, holder, losses, due, place, lives, next_run, log_id) values (:id, :length, :lastUs, :state, 0, null, 0, :due, :place, :lives, :nextRun, :logId)`,

@@ -155,6 +155,8 @@ export interface LogStore extends MoveStore, SegmentStore {
   head(sessionId: string): Promise<Head | undefined>;
   /** Carriers from a position on, in order, at most `limit`. */
   read(sessionId: string, position: number, limit: number): Promise<CarrierRow[]>;
+  /** The carriers that hold these positions, each once, in order. */
+  readAt(sessionId: string, positions: readonly number[]): Promise<CarrierRow[]>;
   /**
    * Appends what clients send, whatever the length is, and makes the session due. A batch whose first event is there
    * already changes nothing. Answers false when the log takes no events.
