@@ -18,14 +18,18 @@ import type { ReadBack } from './session/kept-log.ts';
 import { createReaders, type Readers } from './session/readers.ts';
 import { createRoutedBackend } from './session/routed-backend.ts';
 import { createSessions } from './session/sessions.ts';
-import { verifySegments, type CheckedSegment } from './session/verify.ts';
+import { verifySession, type Verification } from './session/verify.ts';
 
 /** The engines of a process, as one. */
 export interface Engine {
   readonly sessions: Sessions;
   readonly moves: Moves;
-  /** Checks what of a session is in the archive. */
-  verify(id: string): Promise<CheckedSegment[]>;
+  /**
+   * Checks what of a session is in the database.
+   *
+   * @throws {SessionGoneError}
+   */
+  verify(id: string): Promise<Verification>;
   /** Throws when what keeps the logs cannot be reached. */
   check(): Promise<void>;
   /** Begins to work on sessions in this process. Once a process. */
@@ -137,11 +141,12 @@ export function joinParts(parts: Parts, { config, blobs, log, killPoint }: JoinD
     onFailure: (id, error) =>
       log?.warn('a session could not be moved; it will be tried again', { id, error: String(error) }),
   });
+  const lengthOf = async (id: string): Promise<number> => (await sessions.getSession(id)).length;
   const opened = [parts.log, parts.temporal].filter((part) => part !== undefined);
   return {
     sessions,
     moves,
-    verify: (id) => verifySegments({ homes: parts.log?.homes, lives: parts.temporal?.lives }, id),
+    verify: (id) => verifySession({ homes: parts.log?.homes, lives: parts.temporal?.lives, lengthOf }, id),
     async check() {
       await Promise.all(opened.map((part) => part.check()));
     },

@@ -7,11 +7,12 @@ import type { Tally } from '../log.ts';
 import type { LoopState } from '../loop/state.ts';
 import { SessionGoneError, type SessionSeed, type Sessions, type SessionView } from '../session.ts';
 import { foldView } from '../view.ts';
-import { readCarriers, settle, tallyOf, type FinishedRun, type WrittenCarrier } from './archive.ts';
+import { settle, tallyOf, type FinishedRun, type WrittenCarrier } from './archive.ts';
 import { isSameHome, type EngineName, type Home, type Homes } from './home.ts';
 import { range } from './kept-log.ts';
 import type { Reader } from './reader.ts';
 import type { Readers } from './readers.ts';
+import { readCarriers } from './stretch.ts';
 
 /** Lives of sessions on Temporal. Implementation: `engine/temporal/lives.ts`. */
 export interface Lives {
@@ -179,7 +180,7 @@ function createMove(deps: MoveDeps, signal: AbortSignal): (id: string) => Promis
     const { title, loop } = await viewAt(await readers.synced(id), home.base);
     const [first] = await sessions.getEvents(id, { to: 1 });
     if (first?.event.type !== 'x.session_created') throw new SessionGoneError(`no session ${id}`);
-    const tally = tallyOf(await readCarriers(homes, id, 0, home.base));
+    const tally = tallyOf(await readCarriers(homes, { sessionId: id, from: 0, to: home.base }));
     await lives.begin(id, home, { seed: { ...first.event, title }, state: loop, tally });
     await homes.arrived(id, home.life);
     const now = await homes.find(id);
@@ -193,7 +194,7 @@ function createMove(deps: MoveDeps, signal: AbortSignal): (id: string) => Promis
       if (error instanceof SessionGoneError && home.base === 0) await homes.forget(id);
       throw error;
     });
-    const brought = await readCarriers(homes, id, 0, home.base);
+    const brought = await readCarriers(homes, { sessionId: id, from: 0, to: home.base });
     const after = { tally: tallyOf(brought), lastUs: home.lastUs };
     await homes.adopt(id, home.life, settle(written, after));
     const now = await homes.find(id);

@@ -1,6 +1,6 @@
 /** The readers of this process: one a session, kept while it is in use. */
 import { LRUCache } from 'lru-cache';
-import type { SessionView } from '../session.ts';
+import { LogReplacedError, type SessionView } from '../session.ts';
 import type { LogCursor } from './cursor.ts';
 import { createKeptLog, type ReadBack } from './kept-log.ts';
 import { createReader, type Reader } from './reader.ts';
@@ -42,6 +42,7 @@ export function createReaders(
       await reader.sync();
     } catch (error) {
       readers.delete(id);
+      if (error instanceof LogReplacedError) return synced(id);
       throw error;
     }
     return reader as LoadedReader;

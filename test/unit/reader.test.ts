@@ -5,8 +5,10 @@ import { settle, type WrittenCarrier } from '../../src/session/archive.ts';
 import type { LogCursor } from '../../src/session/cursor.ts';
 import { HistoryGapError, SessionGoneError } from '../../src/session.ts';
 import { createHistoryCursor } from '../../src/engine/temporal/history-cursor.ts';
+import { BORN_ON_TEMPORAL } from '../../src/session/home.ts';
 import { createKeptLog, range } from '../../src/session/kept-log.ts';
 import { createReader, type Reader } from '../../src/session/reader.ts';
+import { createRoutedCursor } from '../../src/session/routed-cursor.ts';
 import { created, histories, said } from '../support/conversation.ts';
 import { eventually } from '../support/eventually.ts';
 import {
@@ -203,10 +205,20 @@ describe('a session whose first runs are in the archive', () => {
     expect(await ids(reader)).toEqual(['sevt_created', 'm', 'n']);
   });
 
-  test('is gone when its archive is shorter than it was', async () => {
-    const home = { base: 4, nextRunId: 'run-2', isSealed: false, read };
-    const reader = createReader(createHistoryCursor(createFakeSource(), home));
-    await expect(reader.sync()).rejects.toThrow(SessionGoneError);
+  test('has a gap when its archive is shorter than it was, unless it was deleted meanwhile', async () => {
+    const home = { ...BORN_ON_TEMPORAL, base: 4, nextRunId: 'run-2' };
+    let now = home;
+    const routed = createRoutedCursor({
+      home: async () => now,
+      cursorAt: (there) => createHistoryCursor(createFakeSource(), { ...there, read }),
+      isRevivable: false,
+      onCut: () => undefined,
+    });
+    const { signal } = new AbortController();
+    expect(await routed.next(signal)).toHaveLength(3);
+    await expect(routed.next(signal)).rejects.toThrow(HistoryGapError);
+    now = { ...home, base: 0 };
+    await expect(routed.next(signal)).rejects.toThrow(SessionGoneError);
   });
 });
 

@@ -22,6 +22,8 @@ export interface DriverDeps {
   readonly readerOf: (sessionId: string) => Reader;
   /** Tells readers of this process, and announces to others, what was written. */
   readonly wrote: (sessionId: string, carrier: CarrierRow | undefined) => void;
+  /** A session is at rest with a log of this length, or is over. */
+  readonly rests: (sessionId: string, length: number, isOver: boolean) => void;
   /** A session's log is not to be read here any more. */
   readonly forget: (sessionId: string) => void;
   readonly newId: () => string;
@@ -95,6 +97,7 @@ export function startDriver(lease: Lease, losses: number, deps: DriverDeps): Dri
     // One that is deleted may be taken in again from a file.
     deps.forget(sessionId);
     deps.wrote(sessionId, undefined);
+    deps.rests(sessionId, work.length, true);
   }
 
   const over = drive();
@@ -133,7 +136,7 @@ interface Work {
 }
 
 function createWork(lease: Lease, losses: number, deps: DriverDeps & { lost: AbortSignal }): Work {
-  const { store, wrote, newId, lost } = deps;
+  const { store, wrote, rests, newId, lost } = deps;
   const { sessionId } = lease;
   const reader = deps.readerOf(sessionId);
   const inbox: Result[] = [];
@@ -154,8 +157,7 @@ function createWork(lease: Lease, losses: number, deps: DriverDeps & { lost: Abo
   let told: 'nothing' | 'working' | 'resting' = 'nothing';
   /** Whether the log may be longer than is known here. */
   let isStale = true;
-  let isLeaving = false;
-  let isTakeover = losses > 0;
+  let [isLeaving, isTakeover] = [false, losses > 0];
 
   /** Takes in what others have written. */
   async function catchUp(): Promise<LoopState> {
@@ -226,8 +228,9 @@ function createWork(lease: Lease, losses: number, deps: DriverDeps & { lost: Abo
         if (!planned) continue;
         running.follow(planned, attempts + 1);
         if (planned.finish || planned.leaves) return planned;
-        const withinMs = isBusy(planned.state) ? undefined : LINGER_MS;
-        if (!(await arrivals.after(seen, withinMs))) return planned;
+        const isAtWork = isBusy(planned.state);
+        if (!isAtWork) rests(sessionId, length, false);
+        if (!(await arrivals.after(seen, isAtWork ? undefined : LINGER_MS))) return planned;
       }
     },
   };
@@ -246,6 +249,8 @@ async function readOn(
   known: LoopState | undefined,
   length: number,
 ): Promise<{ state: LoopState; due: boolean; isLeaving: boolean }> {
+  // What was read of another log under this id, in this process, must not be taken for this one's.
+  if (known === undefined) await reader.sync();
   const head = await store.head(lease.sessionId);
   if (head?.epoch !== lease.epoch) throw new LeaseLostError('another harness has the session');
   await reader.until(() => reader.index.length >= head.length && reader.view !== undefined, lost);

@@ -1,7 +1,8 @@
 /** A log in the store as a cursor. What is written in this process need not be read back. */
 import { createProjection, type Entry } from '../../log.ts';
-import { DamagedLogError, SessionGoneError } from '../../session.ts';
+import { DamagedLogError, DamagedRowError, SessionGoneError } from '../../session.ts';
 import type { LogCursor } from '../../session/cursor.ts';
+import { endOf } from '../../session/stretch.ts';
 import type { Changes } from './changes.ts';
 import type { CarrierRow, LogStore } from './store.ts';
 
@@ -32,13 +33,25 @@ export function createLogCursor(
   const told: CarrierRow[] = [];
 
   function project(rows: readonly CarrierRow[]): Entry[] {
-    return rows.flatMap(({ position, timeUs, author, drafts }) => {
-      if (position < projection.length) return [];
+    const fresh = rows.filter(({ position }) => position >= projection.length);
+    endOf(fresh, projection.length);
+    return fresh.flatMap(({ position, timeUs, author, drafts }) => {
       const added = projection.append(drafts, timeUs, author);
       if (added[0]?.position !== position || added.length !== drafts.length)
         throw new DamagedLogError(`the log of ${sessionId} has a carrier at ${position} that does not fit`);
       return added;
     });
+  }
+
+  /** The log is longer than what was read of it: that came meanwhile, or it is gone. */
+  async function checkEnd(position: number): Promise<void> {
+    if ((await store.read(sessionId, position, 1)).length > 0) return;
+    const head = await store.head(sessionId);
+    if (!head) throw new SessionGoneError(`no session ${sessionId}`);
+    throw new DamagedRowError(
+      position,
+      `the log of ${sessionId} ends at ${position}, and ${head.length} entries were written`,
+    );
   }
 
   return {
@@ -59,6 +72,7 @@ export function createLogCursor(
       const head = await store.head(sessionId);
       if (!head) throw new SessionGoneError(`no session ${sessionId}`);
       const isHere = head.place === 'here' || head.place === 'leaving';
+      if (head.length > position && told.length === 0) await checkEnd(position);
       // Elsewhere it may go on long before anything changes here.
       if (told.length === 0 && isHere) await changed;
       signal.throwIfAborted();

@@ -4,6 +4,7 @@ import { DamagedLogError, HistoryGapError, SessionGoneError } from '../../sessio
 import type { ArchivedCarrier, WrittenCarrier } from '../../session/archive.ts';
 import type { LogCursor } from '../../session/cursor.ts';
 import type { Home } from '../../session/home.ts';
+import { endOf } from '../../session/stretch.ts';
 import { createHistoryChain, type HistorySource } from './history-chain.ts';
 
 /** What of a session is in the archive. */
@@ -34,10 +35,10 @@ export function createHistoryCursor(source: HistorySource, archived?: Archived):
   async function readArchive(): Promise<Entry[]> {
     const carriers = (await archived?.read(projection.length, PAGE)) ?? [];
     // The archive grows meanwhile.
-    const added = append(carriers.filter(({ position }) => position < base));
-    if (added.length === 0)
-      throw new SessionGoneError(`the archive ends at ${projection.length}, before ${base}`);
-    return added;
+    const wanted = carriers.filter(({ position }) => position < base);
+    if (endOf(wanted, projection.length) === projection.length)
+      throw new HistoryGapError(`the archive ends at ${projection.length}, before ${base}`);
+    return append(wanted);
   }
 
   async function readHistory(signal: AbortSignal): Promise<Entry[]> {
