@@ -3,7 +3,7 @@
  * archive has them, and are read back from there, so that what is kept does not grow with the log.
  */
 import type { Entry } from '../log.ts';
-import { DamagedLogError } from '../session.ts';
+import { DamagedRowError } from '../session.ts';
 import { formatMicros } from '../wire/time.ts';
 import type { ArchivedCarrier } from './archive.ts';
 import { createLogIndex, type LogIndex } from './log-index.ts';
@@ -28,7 +28,7 @@ export interface ReadLog {
   /**
    * The entries at these positions, in that order.
    *
-   * @throws {DamagedLogError} when one of them is neither kept nor in the archive
+   * @throws {DamagedRowError} when one of them is neither kept nor in the archive
    */
   at(positions: readonly number[]): Promise<Entry[]>;
 }
@@ -120,7 +120,7 @@ function restore(
     positions.map((position) => {
       const draft = drafts.get(index.originOf(position) ?? position);
       if (!draft || 'processed' in draft)
-        throw new DamagedLogError(`the archive has lost what was at position ${position}`);
+        throw new DamagedRowError(position, `position ${position} of the log is missing`);
       const { event, ...rest } = draft;
       const timeUs = index.timeUsAt(position);
       const at = timeUs === undefined ? null : formatMicros(timeUs);

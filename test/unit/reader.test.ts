@@ -285,7 +285,7 @@ describe('a long log', () => {
 
   test('says what its archive has lost', async () => {
     const { reader } = await readLong(FIFTY, 40);
-    await expect(reader.at([-1])).rejects.toThrow('lost what was at position -1');
+    await expect(reader.at([-1])).rejects.toThrow('position -1 of the log is missing');
   });
 });
 
