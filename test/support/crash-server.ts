@@ -69,10 +69,11 @@ export async function makeDataDir(): Promise<string> {
   return await mkdtemp(join(tmpdir(), 'drover-crash-'));
 }
 
-/** Starts `drover start` on the data dir and waits until it is ready. */
+/** Starts `drover start` on the data dir and waits until it is ready. `entry`: of another copy of the sources. */
 export async function startCrashServer(
   dataDir: string,
   env: Readonly<Record<string, string>> = {},
+  entry = 'src/cli.ts',
 ): Promise<CrashServer> {
   const engine = engineOfRun();
   const settings = {
@@ -82,7 +83,7 @@ export async function startCrashServer(
     DROVER_SANDBOX: 'bubblewrap',
     ...env,
   };
-  const supervisor = run(['--disable-warning=ExperimentalWarning', 'src/cli.ts', 'start'], settings);
+  const supervisor = run(['--disable-warning=ExperimentalWarning', entry, 'start'], settings);
   const ready = eventually('ready', () => READY.exec(supervisor.stdout())?.groups?.['url'], READY_WITHIN_MS);
   const early = supervisor.ended.then((code) => {
     throw new Error(`the server ended (${code}) before it was ready: ${supervisor.stderr()}`);

@@ -1,4 +1,6 @@
 /** The Temporal server dies: nothing that it had acknowledged is lost, and nothing happens twice. */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   bash,
@@ -7,14 +9,21 @@ import {
   isLogged,
   makeSession,
   measured,
+  modelRequests,
   say,
   script,
   toolResults,
   turn,
   watch,
+  type Line,
+  type Watch,
 } from '../../support/crash-client.ts';
 import { commandStarted } from '../../support/crash-hand.ts';
 import { cleanUp, makeDataDir, startCrashServer, type CrashServer } from '../../support/crash-server.ts';
+
+/** Turns at a time, and how often: the supervisor is slower to start what dies again and again. */
+const ABREAST = 5;
+const ROUNDS = 4;
 
 let dataDir: string;
 let server: CrashServer;
@@ -97,4 +106,95 @@ describe('a Temporal server that is killed', () => {
       watched.close();
     }
   });
+
+  it('in the middle of each of 20 turns: all end, nothing is lost, nothing happens twice', async () => {
+    const sessions = await Promise.all(
+      Array.from({ length: ABREAST }, async () => {
+        const id = await makeSession(server);
+        return { id, watched: await watch(server, id) };
+      }),
+    );
+    await fetch(`${modelOf(server)}/x/requests`, { method: 'DELETE' });
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const turns = await Promise.all(
+        sessions.map(async ({ id, watched }, index) => {
+          const from = watched.seen.length;
+          const place = placeOf(index, round);
+          const name = `${index}-${round}`;
+          await say(server, id, script(...(place === 'call' ? callOf(name) : answerOf(name))));
+          return { watched, from, goOn: await reached(place, { id, name, watched, from }) };
+        }),
+      );
+      const killed = await server.kill('temporal');
+      await server.back(killed);
+      await Promise.all(turns.map(({ goOn }) => goOn()));
+      const ends = turns.map(({ watched, from }) => watched.until('the end of its turn', isIdle, { from }));
+      const lastMs = Math.max(...(await Promise.all(ends)).map(({ atMs }) => atMs));
+      measured(
+        `Temporal killed in the middle of ${ABREAST} turns, to the end of the last`,
+        lastMs - killed.atMs,
+      );
+    }
+
+    let spans = 0;
+    for (const [index, { id, watched }] of sessions.entries()) {
+      const listed = await checkSession(server, id, watched);
+      expect(listed.filter(({ type }) => type === 'user.message')).toHaveLength(ROUNDS);
+      const rounds = Array.from({ length: ROUNDS }, (_, round) => round);
+      const said = listed.flatMap((event) => (event.type === 'agent.message' ? event.content : []));
+      expect(said.map((block) => (block.type === 'text' ? block.text : block.type))).toEqual(
+        rounds.flatMap((round) =>
+          placeOf(index, round) === 'call'
+            ? [`ran ${index}-${round}`]
+            : [`half of ${index}-${round}`, 'and the rest'],
+        ),
+      );
+      const calls = rounds
+        .filter((round) => placeOf(index, round) === 'call')
+        .map((round) => `${index}-${round}`);
+      expect(toolResults(listed)).toEqual(calls.map((text) => ({ text, isError: false })));
+      spans += listed.filter(({ type }) => type === 'span.model_request_start').length;
+      const last = await turn(server, id, watched, script(bash('cat ran'), { say: 'ok' }));
+      expect(toolResults(last)).toEqual([{ text: calls.join('\n'), isError: false }]);
+      spans += 2;
+      watched.close();
+    }
+    // One for each step, and at most one more for each turn that was hit.
+    const requests = await modelRequests(server, '');
+    expect(requests.length).toBeGreaterThanOrEqual(spans);
+    expect(requests.length).toBeLessThanOrEqual(spans + ABREAST * ROUNDS);
+  });
 });
+
+/** Where a turn is hit. */
+function placeOf(index: number, round: number): 'call' | 'answer' {
+  return (index + round) % 2 === 0 ? 'call' : 'answer';
+}
+
+/** A turn with a command that goes on when it is told to. */
+function callOf(name: string): Line[] {
+  const command = `echo ${name} >> ran; touch on-${name}; until [ -e go-${name} ]; do sleep 0.05; done; echo ${name}`;
+  return [bash(command), { say: 'ran {{result}}' }];
+}
+
+/** A turn with an answer that is held half way. */
+function answerOf(name: string): Line[] {
+  return [{ say: `half of ${name}` }, { hold: `half-${name}` }, { say: 'and the rest' }];
+}
+
+/** Waits until the turn is in its middle. Answers how it goes on. */
+async function reached(
+  place: 'call' | 'answer',
+  { id, name, watched, from }: { id: string; name: string; watched: Watch; from: number },
+): Promise<() => Promise<void>> {
+  if (place === 'call') {
+    const folder = await commandStarted(dataDir, id, `on-${name}`);
+    return () => writeFile(join(folder, 'workspace', `go-${name}`), '');
+  }
+  await watched.until('half of the answer', ({ type }) => type === 'event_delta', { from });
+  return async () => void (await fetch(`${modelOf(server)}/x/release?hold=half-${name}`, { method: 'POST' }));
+}
+
+function modelOf({ ports }: CrashServer): string {
+  return `http://127.0.0.1:${ports.model}`;
+}
