@@ -173,19 +173,36 @@ describe("a fork's workspace", () => {
     const live = await bed.live();
     await live.turn(script(bash('echo one > f'), bash('echo two > f'), { say: 'done' }));
     const ends = (await slice(live.id)).filter(({ event }) => event.type === 'agent.tool_result');
-    const states = await Promise.all(
+    const forks = await Promise.all(
       ends.flatMap(({ position }) => [
         fork(live.id, { position }),
         fork(live.id, { position: position + 1 }),
       ]),
     );
-    const [first, one, two, last] = states;
-    expect(first?.workspace).toEqual({ state: 'empty', reason: expect.any(String) as string });
-    expect(one?.workspace.state).toBe('snapshot');
-    // A call has begun by then, as far as anybody can tell; what it had done is not known.
-    expect(two?.workspace).toEqual({ state: 'none', reason: 'a call was under way' });
+    expect(forks.map(({ workspace: { state, bytes } }) => [state, bytes])).toEqual([
+      ['empty', undefined],
+      ['snapshot', 4],
+      ['snapshot', 4],
+      ['snapshot', 4],
+    ]);
+    const [, one, before, two] = forks;
+    // Nothing says that the second call had begun when its order was written.
+    expect(before?.workspace).toEqual(one?.workspace);
     expect(results(await turn(one?.id ?? '', look)).at(-1)).toBe('one\nf');
-    expect(results(await turn(last?.id ?? '', look)).at(-1)).toBe('two\nf');
+    expect(results(await turn(two?.id ?? '', look)).at(-1)).toBe('two\nf');
+  });
+
+  it('is not known while a call runs that began before the position', async () => {
+    const live = await bed.live();
+    const calls = [bash('echo one > f'), bash('echo two > g')];
+    await live.turn(script({ calls }, { say: 'done' }));
+    const ends = (await slice(live.id)).filter(({ event }) => event.type === 'agent.tool_result');
+    const [first, second] = await Promise.all(
+      ends.map(({ position }) => fork(live.id, { position: position + 1 })),
+    );
+    expect(first?.workspace).toEqual({ state: 'none', reason: 'a call was under way' });
+    expect(results(await turn(first?.id ?? '', look)).at(-1)).toContain('No such file');
+    expect(results(await turn(second?.id ?? '', look)).at(-1)).toBe('one\nf\ng');
   });
 
   it('goes along with a fork of a fork, before that one has used it and after', async () => {
@@ -223,20 +240,6 @@ describe("a fork's workspace", () => {
       reason: 'no snapshot was taken: "large" is larger than 64 MiB',
     });
     expect(results(await turn(id, look)).at(-1)).toContain('No such file');
-  });
-
-  it('is what an interrupted call has left', async () => {
-    const live = await bed.live();
-    await live.send(message(script(bash('echo one > f; sleep 60; echo two > f'), { say: 'done' })));
-    await eventually('the file', async () => {
-      const { workspace } = await fork(live.id);
-      return workspace.state === 'none';
-    });
-    await live.send({ type: 'user.interrupt' });
-    await live.next('session.status_idle');
-    const { id, workspace } = await fork(live.id);
-    expect(workspace.state).toBe('snapshot');
-    expect(results(await turn(id, look)).at(-1)).toBe('one\nf');
   });
 });
 
