@@ -148,6 +148,11 @@ describe("a fork's workspace", () => {
   const results = (listed: Parameters<typeof only>[0]): string[] =>
     only(listed, 'agent.tool_result').map(textOf);
   const look = script(bash('cat f 2>&1; ls -A'), { say: 'done' });
+  /** What a fork's next call sees, once what was under way is closed. */
+  const seenBy = async (id = ''): Promise<string | undefined> => {
+    await atRest(id);
+    return results(await turn(id, look)).at(-1);
+  };
 
   it('is what it was at the position, whatever came later, also when the original is deleted', async () => {
     const live = await bed.live();
@@ -163,10 +168,10 @@ describe("a fork's workspace", () => {
     live.close();
     expect(results(await live.list()).at(-1)).toBe('two\nf\nnew');
     await bed.client.beta.sessions.delete(live.id);
-    expect(results(await turn(early.id, look)).at(-1)).toBe('one\na\nf');
+    expect(await seenBy(early.id)).toBe('one\na\nf');
     const more = script(bash('cat a/b; stat -c %a f'), { say: 'done' });
     expect(results(await turn(early.id, more)).at(-1)).toBe('one\n755');
-    expect(results(await turn(late.id, look)).at(-1)).toBe('two\nf\nnew');
+    expect(await seenBy(late.id)).toBe('two\nf\nnew');
   });
 
   it('is there right behind the result of the call that made it, and not before', async () => {
@@ -188,8 +193,8 @@ describe("a fork's workspace", () => {
     const [, one, before, two] = forks;
     // Nothing says that the second call had begun when its order was written.
     expect(before?.workspace).toEqual(one?.workspace);
-    expect(results(await turn(one?.id ?? '', look)).at(-1)).toBe('one\nf');
-    expect(results(await turn(two?.id ?? '', look)).at(-1)).toBe('two\nf');
+    expect(await seenBy(one?.id)).toBe('one\nf');
+    expect(await seenBy(two?.id)).toBe('two\nf');
   });
 
   it('is not known while a call runs that began before the position', async () => {
@@ -201,8 +206,8 @@ describe("a fork's workspace", () => {
       ends.map(({ position }) => fork(live.id, { position: position + 1 })),
     );
     expect(first?.workspace).toEqual({ state: 'none', reason: 'a call was under way' });
-    expect(results(await turn(first?.id ?? '', look)).at(-1)).toContain('No such file');
-    expect(results(await turn(second?.id ?? '', look)).at(-1)).toBe('one\nf\ng');
+    expect(await seenBy(first?.id)).toContain('No such file');
+    expect(await seenBy(second?.id)).toBe('one\nf\ng');
   });
 
   it('goes along with a fork of a fork, before that one has used it and after', async () => {
@@ -216,8 +221,8 @@ describe("a fork's workspace", () => {
     const used = await fork(first.id);
     const inherited = await fork(first.id, { position: first.position });
     expect(inherited.workspace).toEqual(first.workspace);
-    expect(results(await turn(unused.id, look)).at(-1)).toBe('one\nf');
-    expect(results(await turn(used.id, look)).at(-1)).toBe('one\nmore\nf');
+    expect(await seenBy(unused.id)).toBe('one\nf');
+    expect(await seenBy(used.id)).toBe('one\nmore\nf');
   });
 
   it('is empty where no call was made, and where one only read', async () => {
@@ -239,7 +244,7 @@ describe("a fork's workspace", () => {
       state: 'none',
       reason: 'no snapshot was taken: "large" is larger than 64 MiB',
     });
-    expect(results(await turn(id, look)).at(-1)).toContain('No such file');
+    expect(await seenBy(id)).toContain('No such file');
   });
 });
 

@@ -84,7 +84,7 @@ describe('a manifest', () => {
     '',
     '/',
     'a\0b',
-    `${'x'.repeat(256)}`,
+    'x'.repeat(256),
   ])('with the path %j is refused', (path) => {
     expect(isInside(path)).toBe(false);
     const parents = [folder('a'), folder('a/..')];

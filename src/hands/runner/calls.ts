@@ -43,7 +43,8 @@ export function createCalls(journal: Journal, runTool: RunTool): Calls {
 
   const run = async (call: ToolCall, signal: AbortSignal): Promise<ToolOutcome> => {
     if (!(await gate.pass(signal))) return toFailure(`${call.name}: aborted before it began`);
-    while (preparing !== undefined) await preparing.catch(() => undefined);
+    // Nothing may come between the end of the wait and the next line.
+    for (let one = preparing; one !== undefined; one = preparing) await one.catch(() => undefined);
     hasBegun = true;
     const known = unrecorded.get(call.id);
     if (known !== undefined) return known;
@@ -85,7 +86,7 @@ export function createCalls(journal: Journal, runTool: RunTool): Calls {
       return isQuiet && unrecorded.size === 0 ? gate.hold() : undefined;
     },
     async prepare(work) {
-      while (preparing !== undefined) await preparing.catch(() => undefined);
+      for (let one = preparing; one !== undefined; one = preparing) await one.catch(() => undefined);
       if (hasBegun) return false;
       const isUntouched = async (): Promise<boolean> => {
         if (!(await journal.isEmpty())) return false;
