@@ -57,6 +57,27 @@ export interface SessionPolicy {
   readonly judgeModel: string | null;
 }
 
+/** What became of the files of a hand's workspace when a call that may change them had ended. */
+export type HandSnapshot = {
+  id: string;
+  type: 'x.hand_snapshot';
+  hand_id: string;
+  /** The call. It has such an event if it was ever given to the hand, and its outcome is known. */
+  tool_use_id: string;
+} & (
+  | {
+      snapshot: string;
+      /** Of all files. */
+      bytes: number;
+      /** What was kept for it that was not kept before. */
+      added_bytes: number;
+      /** By the hand's clock: of calls that ran side by side, the greatest is behind all of them. */
+      taken_us: number;
+    }
+  /** Why there is none. */
+  | { reason: string }
+);
+
 /** The harness's own facts in the log. */
 export type HiddenBody =
   | {
@@ -74,9 +95,27 @@ export type HiddenBody =
       policy: SessionPolicy;
       budget: Budget | null;
     }
-  /** What stands before it is the log of another session, up to that position. */
-  | { id: string; type: 'x.session_forked'; session_id: string; position: number }
-  | { id: string; type: 'x.hand_provisioned'; hand: { id: string; kind: string } }
+  /**
+   * What stands before it is the log of another session, up to that position. `snapshot`: what the first hand behind it
+   * begins with; left out: it begins empty. `added_bytes`: what keeping it takes.
+   */
+  | {
+      id: string;
+      type: 'x.session_forked';
+      session_id: string;
+      position: number;
+      snapshot?: string;
+      bytes?: number;
+      added_bytes?: number;
+    }
+  /** `snapshot`: what its workspace began as; null: empty. Left out by versions that took no snapshots. */
+  | {
+      id: string;
+      type: 'x.hand_provisioned';
+      hand: { id: string; kind: string };
+      snapshot?: string | null;
+    }
+  | HandSnapshot
   | { id: string; type: 'x.compaction_requested'; keep_answers?: number }
   | { id: string; type: 'x.hand_failed'; reason: string }
   | { id: string; type: 'x.hand_lost'; hand_id: string; reason: string };

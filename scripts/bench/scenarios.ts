@@ -1,6 +1,7 @@
 /** The benchmarks. Each starts what it needs, measures, and stops it again. */
 import { script } from '../../src/model/directives.ts';
 import { cache } from './cache.ts';
+import { snapshots } from './snapshots.ts';
 import { engine } from './engine.ts';
 import { history } from './history.ts';
 import { interrupts } from './interrupts.ts';
@@ -162,5 +163,6 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   waiting,
   interrupts,
   cache,
+  snapshots,
   engine,
 };

@@ -71,4 +71,17 @@ describe('a fork', () => {
     const fork = project(forkOf(entries, { ...request, resume: false }));
     expect(foldView(undefined, fork).loop).toMatchObject({ hand: null, provisionings: 1 });
   });
+
+  test('says with what its first hand begins, and what that takes', () => {
+    const workspace = { id: 'f'.repeat(64), bytes: 5, addedBytes: 9 };
+    const [mark] = project(forkOf(rest, { ...request, resume: false, workspace })).slice(rest.length);
+    expect(mark?.event).toMatchObject({
+      type: 'x.session_forked',
+      snapshot: workspace.id,
+      bytes: 5,
+      added_bytes: 9,
+    });
+    const [bare] = project(forkOf(rest, { ...request, resume: false })).slice(rest.length);
+    expect(bare?.event).not.toHaveProperty('snapshot');
+  });
 });

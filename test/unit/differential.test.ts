@@ -245,6 +245,20 @@ describe('results of calls that ran side by side', () => {
     );
   });
 
+  it('take the notes of their snapshots along', () => {
+    const kept = (id: string) =>
+      ({ event: { type: 'x.hand_snapshot', tool_use_id: id } }) as unknown as Entry;
+    const calls = [use('a', 'ls'), use('b', GATE), use('c', 'ls')];
+    const results = ['c', 'a'].flatMap((id) => [result(id, ''), kept(id)]);
+    const ordered = inCallOrder(placed([...calls, ...results, result('b', ''), kept('b')])).slice(3);
+    expect(ordered.map(({ event }) => [event.type, 'tool_use_id' in event && event.tool_use_id])).toEqual(
+      ['a', 'c', 'b'].flatMap((id) => [
+        ['agent.tool_result', id],
+        ['x.hand_snapshot', id],
+      ]),
+    );
+  });
+
   it('stay where they are when the test let them end, unless an interrupt did', () => {
     const calls = [use('a', GATE), use('b', 'ls')];
     const ids = (entries: Entry[]): unknown[] =>
