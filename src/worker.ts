@@ -24,7 +24,7 @@ export async function runWorker(config: RoleConfig): Promise<Role> {
   const log = createLogger('worker');
   const bus = openWorkerBus(config.bus);
   const killPoint = openKillPoint(config.killPoints);
-  const blobs = withKillPoints(killPoint, await openBlobs(config), { put: 'blob' });
+  const blobs = withKillPoints(killPoint, await openBlobs(config), { put: 'blob', putBytes: 'blob' });
   const [engine, hands] = await Promise.all([
     openEngine({ config, blobs, notices: bus.notices, killPoint }),
     chooseHands({ ...config, cacheDir: dirname(readToolPlaces().cacheDir) }, (line) => log.info(line)),

@@ -30,12 +30,12 @@ const asked = (...calls: Draft[]): Draft[] => [
   {
     ...event({
       type: 'span.model_request_end',
-      model_request_start_id: `span`,
+      model_request_start_id: 'span',
       is_error: false,
       model_usage: USAGE,
     }),
     extra: { outcome: { stop: 'tool_use' } },
-  } as Draft,
+  },
 ];
 const USAGE = {
   input_tokens: 0,
