@@ -1,5 +1,8 @@
 /** A log in memory as a whole, to be looked at. */
 import { createProjection, isQueuedType, type Entry, type Projection } from '../../src/log.ts';
+import type { Slice } from '../../src/session.ts';
+import { selectSlice } from '../../src/session/listing.ts';
+import { createLogIndex, type LogIndex } from '../../src/session/log-index.ts';
 
 /** A log in memory. */
 export interface CollectedLog extends Projection {
@@ -38,4 +41,19 @@ export function currentForms(entries: readonly Entry[]): Entry[] {
   const settled = entries.filter(({ event }) => event.processed_at !== null);
   const waiting = entries.filter(({ event }) => event.processed_at === null && !taken.has(event.id));
   return [...settled, ...waiting];
+}
+
+/** The index of a log. */
+export function indexOf(log: readonly Entry[]): LogIndex {
+  const index = createLogIndex();
+  for (const entry of log) index.add(entry);
+  return index;
+}
+
+/** What the sessions port answers for a slice of a log. */
+export function sliceOf(log: readonly Entry[], slice: Slice = {}): Entry[] {
+  const through = log.findLastIndex(({ event }) => event.id === slice.throughId);
+  return selectSlice(indexOf(log), slice, slice.throughId === undefined ? undefined : through).flatMap(
+    (position) => log[position] ?? [],
+  );
 }

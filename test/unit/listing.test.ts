@@ -3,17 +3,14 @@ import { describe, expect, test } from 'vitest';
 import { isHidden, type Draft, type Entry } from '../../src/log.ts';
 import type { EventQuery, ListKey } from '../../src/session.ts';
 import { selectEvents } from '../../src/session/listing.ts';
-import { createLogIndex } from '../../src/session/log-index.ts';
 import { conversations, created, entriesOf, said, type Carrier } from '../support/conversation.ts';
-import { currentForms } from '../support/projection.ts';
+import { currentForms, indexOf } from '../support/projection.ts';
 
 type Filter = Pick<EventQuery, 'types' | 'createdAt'>;
 
 /** A page of a log that is there as a whole. */
 function pageOf(log: readonly Entry[], query: EventQuery) {
-  const index = createLogIndex();
-  for (const entry of log) index.add(entry);
-  const { positions, next } = selectEvents(index, query);
+  const { positions, next } = selectEvents(indexOf(log), query);
   return { entries: positions.flatMap((position) => log[position] ?? []), next };
 }
 

@@ -2,12 +2,12 @@
 import { describe, expect, test } from 'vitest';
 import { InterruptedError } from '../../src/brain.ts';
 import { HandGoneError, type Hands } from '../../src/hands.ts';
-import { createProjection, type Body, type Draft } from '../../src/log.ts';
+import { type Body, type Draft } from '../../src/log.ts';
 import type { Sessions } from '../../src/session.ts';
-import { selectSlice } from '../../src/session/listing.ts';
 import { NoSnapshotError, SNAPSHOT_LIMITS } from '../../src/snapshot.ts';
 import { createSnapshots, type Snapshots } from '../../src/snapshots.ts';
 import { createMemoryStore, type MemoryStore } from '../support/snapshots.ts';
+import { collectLog, sliceOf } from '../support/projection.ts';
 
 const HAND = { id: 'hand_1', kind: 'test' };
 const NOTED = { id: 'sevt_new', type: 'x.hand_snapshot', hand_id: 'hand_1', tool_use_id: 'call_1' };
@@ -32,12 +32,12 @@ function createWorld({
   const store = createMemoryStore();
   const restored: string[] = [];
   const warnings: unknown[] = [];
-  const projection = createProjection();
+  const projection = collectLog();
   log.forEach((body, at) =>
     projection.append([{ event: { id: `sevt_${at}`, ...body } as Body } satisfies Draft], at, 'server'),
   );
   const sessions: Pick<Sessions, 'getEvents'> = {
-    getEvents: async (_id, slice = {}) => selectSlice(projection.entries, slice),
+    getEvents: async (_id, slice = {}) => sliceOf(projection.entries, slice),
   };
   const hands: Pick<Hands, 'snapshot' | 'restore'> = {
     snapshot: take,

@@ -10,11 +10,10 @@ import { NO_USAGE, type CompactOrder, type ContextPolicy, type Draft, type Entry
 import { checkAnswerable, checkPrompt } from '../../src/model/rules.ts';
 import { readMessagesRequest } from '../../src/model/shape.ts';
 import { readPromptLog } from '../../src/prompt-log.ts';
-import { selectSlice } from '../../src/session/listing.ts';
-import { createLogIndex } from '../../src/session/log-index.ts';
-import type { Sessions } from '../../src/session.ts';
+import type { Slice } from '../../src/session.ts';
 import { AGENT, conversations, created, entriesOf, type Carrier } from '../support/conversation.ts';
 import { policyOf } from '../support/policy.ts';
+import { sliceOf } from '../support/projection.ts';
 
 const NEVER: ContextPolicy = { clearAtTokens: 0, keepResults: 0, compactAtTokens: 0, keepAnswers: 0 };
 const CLEARED = '[Cleared to save space.';
@@ -190,16 +189,7 @@ describe('a compaction', () => {
     await fc.assert(
       fc.asyncProperty(conversations, fc.nat(9), orders, async (carriers, which, order) => {
         const { after = [] } = withCompaction(carriers, which, order) ?? {};
-        const index = createLogIndex();
-        for (const entry of after) index.add(entry);
-        const sessions: Pick<Sessions, 'getEvents'> = {
-          async getEvents(_, slice = {}) {
-            const through = after.findLastIndex(({ event }) => event.id === slice.throughId);
-            return selectSlice(index, slice, slice.throughId === undefined ? undefined : through).flatMap(
-              (position) => after[position] ?? [],
-            );
-          },
-        };
+        const sessions = { getEvents: async (_: string, slice: Slice = {}) => sliceOf(after, slice) };
         for (const { event, position } of after) {
           if (event.type !== 'span.model_request_start') continue;
           const whole = after.slice(0, position + 1);

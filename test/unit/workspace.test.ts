@@ -1,17 +1,18 @@
 /** What a log says of the workspace at each of its positions. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { createProjection, type Body, type Draft, type Entry } from '../../src/log.ts';
+import { type Body, type Draft, type Entry } from '../../src/log.ts';
 import { INTERRUPTED } from '../../src/loop.ts';
 import { workspaceAt, type WorkspaceAt } from '../../src/session/workspace.ts';
 import { created } from '../support/conversation.ts';
+import { collectLog } from '../support/projection.ts';
 
 const HAND = { id: 'hand_1', kind: 'test' };
 let ids = 0;
 
 /** Entries of drafts, written one after another. */
 function log(...drafts: Draft[]): readonly Entry[] {
-  const projection = createProjection();
+  const projection = collectLog();
   drafts.forEach((draft, at) => {
     const isClients = 'event' in draft && draft.event.type.startsWith('user.');
     projection.append([draft], 1000 * (at + 1), isClients ? 'client' : 'server');
