@@ -168,6 +168,18 @@ describe('a runner', () => {
     place.link.close();
   });
 
+  it('gives no list of files that would not fit into a message', async () => {
+    const place = await start('one');
+    for (let at = 0; at < 2000; at += 1) await symlink('x'.repeat(4000), join(place.work, `l${at}`));
+    await expect(place.link.snapshot(store, never)).rejects.toThrow('the list of its files is too long');
+    expect(
+      await place.link.execute({ id: 'a', name: 'bash', input: { command: 'echo on' } }, never),
+    ).toMatchObject({
+      content: [{ text: 'on' }],
+    });
+    place.link.close();
+  });
+
   it('lays nothing out once a call has run, whatever was there before', async () => {
     const one = await start('one');
     await writeFile(join(one.work, 'f'), 'as it was');
