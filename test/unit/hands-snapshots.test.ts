@@ -197,6 +197,27 @@ describe('a runner', () => {
     for (const { link } of [one, two]) link.close();
   });
 
+  it('keeps nothing of what came over a line that has ended, whatever was still on its way', async () => {
+    const place = await start('one');
+    const data = Buffer.alloc(2 ** 20).toString('base64');
+    for (let round = 0; round < 5; round += 1) {
+      const connection = await createConnection(await place.open());
+      const sending = Array.from({ length: 20 }, (_, at) =>
+        connection.files.stage([{ sha256: sha256Of(`${at}`), from: 0, data }]).catch(() => undefined),
+      );
+      await sending[round];
+      connection.close();
+      await Promise.all(sending);
+    }
+    await eventually(async () => {
+      // Answered after all that the runner had taken from the lines that have ended.
+      await place.link.ready();
+      expect((await readdir(place.state)).filter((name) => name.startsWith('staging'))).toEqual([]);
+    });
+    expect((await readdir(place.state)).filter((name) => name.startsWith('staging'))).toEqual([]);
+    place.link.close();
+  });
+
   it('lets a call wait that comes while files are laid out', async () => {
     const one = await start('one');
     for (let at = 0; at < 300; at += 1) await writeFile(join(one.work, `f${at}`), `${at}`);
