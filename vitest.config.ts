@@ -9,9 +9,14 @@ const ONLY_LOG = 'test/*/log/**';
 const BOTH = 'test/*/both/**';
 
 /** Of `npm start` alone: with the embedded Temporal server, and servers of their own with other settings. */
-const ONLY_EMBEDDED = ['supervisor', 'temporal/supervisor', 'temporal/embedded', 'context', 'postgres'].map(
-  (name) => `test/server/${name}.test.ts`,
-);
+const ONLY_EMBEDDED = [
+  'supervisor',
+  'log/supervisor',
+  'temporal/supervisor',
+  'temporal/embedded',
+  'context',
+  'postgres',
+].map((name) => `test/server/${name}.test.ts`);
 
 /** What counts the history of a single run. */
 const OF_ONE_RUN = 'test/server/stored.test.ts';
@@ -99,7 +104,7 @@ export default defineConfig({
           name: 'server-log-postgres',
           ...server,
           ...withLog,
-          exclude: [ONLY_TEMPORAL, ONLY_LOG, BOTH, ...ONLY_EMBEDDED],
+          exclude: [ONLY_TEMPORAL, BOTH, ...ONLY_EMBEDDED],
           globalSetup: ['test/set-ups/log-postgres.ts'],
           ...order(5),
         },

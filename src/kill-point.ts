@@ -24,7 +24,7 @@ export const KILL_ACTS = [
   'tool',
   // A hand is made.
   'hand',
-  // A run that is over goes into the archive.
+  // What is over goes into the archive: a run, or a stretch of what the log engine wrote.
   'seal',
   // A step of a session whose workflow was stopped from outside.
   'revive',

@@ -138,7 +138,7 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
     },
   },
   verify: {
-    summary: "check a session's archive against its digests and the histories; fails when it is damaged",
+    summary: "check a session's log against its digests and the histories; fails when it is damaged",
     operands: ['id'],
     options: { url: { value: 'address' } },
     async run({ operands: [id = ''], options: { url }, env }) {

@@ -1,7 +1,11 @@
 /** Commands on one session of a running server, over its API. */
-import { readFile, writeFile } from 'node:fs/promises';
+import { createWriteStream, openAsBlob } from 'node:fs';
+import { readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { ReadableStream } from 'node:stream/web';
 import { ConfigError, readConfig } from '../config.ts';
 
 /** A session, and where to ask for it. */
@@ -18,7 +22,7 @@ interface Whereabouts {
   readonly moving_to: string | null;
 }
 
-/** What a server says of a session's archive. */
+/** What a server says of a session's log. */
 interface Verification {
   readonly length: number;
   readonly sealed: number;
@@ -30,6 +34,11 @@ interface Verification {
     readonly archive: string;
     readonly history: string;
   }[];
+  readonly damage: {
+    readonly segment: number | null;
+    readonly position: number;
+    readonly problem: string;
+  } | null;
 }
 
 /** What a server says of a fork that it has made. */
@@ -65,29 +74,42 @@ export async function wakeSession(request: SessionRequest): Promise<void> {
 }
 
 /**
- * Holds a session's archive against its digests and against the histories that are still there.
+ * Holds a session's log against its digests and against the histories that are still there.
  *
  * @throws when anything is damaged
  */
 export async function verifySession(request: SessionRequest): Promise<void> {
-  const { length, sealed, segments } = await ask<Verification>(request, 'verify');
+  const { length, sealed, segments, damage } = await ask<Verification>(request, 'verify');
   for (const { number, from, to, sha256, archive, history } of segments)
     say(
       `segment ${number}: positions ${from} to ${to - 1}, ${sha256.slice(0, 12)}…, archive ${archive}, history ${history}`,
     );
   say(`${length} positions: ${sealed} in ${segments.length} segments, ${length - sealed} not sealed yet`);
-  const isWrong = segments.some(({ archive, history }) => archive === 'damaged' || history === 'differs');
-  if (isWrong) throw new Error(`the archive of ${request.id} is not what was written`);
+  if (damage === null) return;
+  const where = damage.segment === null ? 'behind the last segment' : `segment ${damage.segment}`;
+  throw new Error(
+    `the log of ${request.id} is not what was written: ${where}, position ${damage.position}: ${damage.problem}`,
+  );
 }
 
-/** Writes a session into a file that another server takes in; left out: to stdout. */
+/** Writes a session into a file that another server takes in; left out: to stdout. What breaks off leaves no file. */
 export async function exportSession({
   to,
   ...request
 }: SessionRequest & { readonly to?: string }): Promise<void> {
-  const text = await (await send(request, { path: `${request.id}/export` })).text();
-  if (to === undefined) process.stdout.write(text);
-  else await writeFile(to, text);
+  const { body } = await send(request, { path: `${encodeURIComponent(request.id)}/export` });
+  const lines = Readable.fromWeb(body as ReadableStream);
+  if (to === undefined) return await pipeline(lines, process.stdout, { end: false });
+  const part = `${to}.part`;
+  try {
+    await pipeline(lines, createWriteStream(part));
+  } catch (error) {
+    await rm(part, { force: true });
+    throw new Error(`the export of ${request.id} broke off; drover verify says what is damaged`, {
+      cause: error,
+    });
+  }
+  await rename(part, to);
 }
 
 /** Takes a session in from a file. It goes on when somebody writes to it, or wakes it. */
@@ -95,7 +117,7 @@ export async function importSession({
   file,
   ...request
 }: Omit<SessionRequest, 'id'> & { readonly file: string }) {
-  const body = await readFile(file);
+  const body = await openAsBlob(file);
   const answer = await send(request, { path: 'import', body, type: 'application/x-ndjson' });
   const { id, length } = (await answer.json()) as { readonly id: string; readonly length: number };
   say(`${id} is here, with ${length} positions; it goes on when it is woken or written to`);
@@ -130,7 +152,7 @@ async function ask<T>({ id, ...request }: SessionRequest, what: string, body?: o
 /** What is sent: with a body it is a POST. */
 interface Sent {
   readonly path: string;
-  readonly body?: string | Uint8Array;
+  readonly body?: string | Blob;
   readonly type?: string;
 }
 

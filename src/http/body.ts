@@ -28,7 +28,7 @@ async function readJsonObject(c: Context): Promise<Record<string, unknown>> {
   return value as Record<string, unknown>;
 }
 
-/** Most bytes that a body of lines may have: a whole session. */
+/** Most bytes that a body of lines may have: it is a whole session, and is taken in at once. */
 const MAX_LINES_BYTES = 256 * 1024 * 1024;
 
 /** Reads a body of lines of JSON, which are not looked at. Throws 413 when it is too large, 400 for another type. */

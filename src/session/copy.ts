@@ -12,10 +12,15 @@ export interface CopiedEntry {
   readonly draft: Draft;
 }
 
-/** Entries, from the first one on, as they were written. What was queued has the time of the entry before it. */
+/** Entries, from the first one on, as they were written. */
 export function copyEntries(entries: readonly Entry[]): CopiedEntry[] {
+  return createCopier()(entries);
+}
+
+/** Copies a log piece by piece, from the first entry on. What was queued has a time just behind the entry before it. */
+export function createCopier(): (entries: readonly Entry[]) => CopiedEntry[] {
   let lastUs = 0;
-  return entries.map((entry) => {
+  const copy = (entry: Entry): CopiedEntry => {
     const { event, position: _, ...rest } = entry;
     const { processed_at: at, ...body } = event;
     lastUs = at === null ? lastUs + 1 : parseMicros(at);
@@ -23,7 +28,8 @@ export function copyEntries(entries: readonly Entry[]): CopiedEntry[] {
     const author = at === null || (event.type.startsWith('user.') && !isTakenUp) ? 'client' : 'server';
     const draft: Draft = isTakenUp ? { processed: event.id } : { event: body as typeof event, ...rest };
     return { author, timeUs: lastUs, draft };
-  });
+  };
+  return (entries) => entries.map(copy);
 }
 
 /** Carriers of copied entries, one each. */

@@ -5,7 +5,7 @@ import type { KillAct } from '../../src/kill-point.ts';
 import { patiently, startMortalServer, type MortalServer } from '../support/crash-kill-points.ts';
 import { engineOfRun } from '../support/server.ts';
 
-/** History events of a run: so few that one is sealed within a conversation. */
+/** History events of a run, or entries of a segment: so few that one is sealed within a conversation. */
 const RUN_EVENTS = 30;
 
 /** What a conversation passes, from the session's making on. */
@@ -19,7 +19,11 @@ const ON_BOTH: readonly KillAct[] = [
   'tool',
   'operation',
 ];
-const ACTS: readonly KillAct[] = [...ON_BOTH, engineOfRun() === 'log' ? 'append' : 'seal'];
+const ACTS: readonly KillAct[] = [
+  ...ON_BOTH,
+  'seal',
+  ...(engineOfRun() === 'log' ? (['append'] as const) : []),
+];
 
 let mortal: MortalServer;
 

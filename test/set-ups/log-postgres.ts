@@ -12,6 +12,7 @@ export async function setup(project: TestProject): Promise<(() => Promise<void>)
     DROVER_ENGINE: 'log',
     DATABASE_URL: await postgres.createDatabase(),
     DROVER_WORKERS: '2',
+    DROVER_RUN_EVENTS: '20',
   };
   held.defer(await provideServer(project, settings));
   const all = held.move();

@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -100,6 +100,36 @@ describe('drover', () => {
       server.close();
     }
     expect((await drover(['health', '--port', String(port)])).code).toBe(1);
+  });
+
+  it('writes a session into a file, or none at all where that breaks off', async () => {
+    let isBroken = true;
+    const server = createServer((_, response) => {
+      response.write('{"type":"drover_export"}\n');
+      if (isBroken) setImmediate(() => response.destroy());
+      else response.end('{"type":"end"}\n');
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const file = join(folder, 'session.jsonl');
+    const url = ['--url', `http://127.0.0.1:${port}`];
+    const env = { DROVER_API_KEY: 'given' };
+    try {
+      expect(await drover(['export', 'sesn_1', '--to', file, ...url], env)).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining('broke off') as string,
+      });
+      expect(readdirSync(folder).filter((name) => name.startsWith('session.jsonl'))).toEqual([]);
+      expect(await drover(['export', 'sesn_1', ...url], env)).toMatchObject({ code: 1 });
+      isBroken = false;
+      const whole = '{"type":"drover_export"}\n{"type":"end"}\n';
+      expect(await drover(['export', 'sesn_1', '--to', file, ...url], env)).toMatchObject({ code: 0 });
+      expect(readFileSync(file, 'utf8')).toBe(whole);
+      expect(await drover(['export', 'sesn_1', ...url], env)).toMatchObject({ code: 0, stdout: whole });
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
   });
 
   it('has a session move, and says what became of it', async () => {

@@ -24,7 +24,7 @@ export const ENGINE_FILES: Readonly<
     log: [
       'src/engine/log.ts',
       'src/engine/log/{backend,changes,log-cursor,open,store,sql,rows,sqlite,postgres}.ts',
-      'src/engine/log/{homes,sqlite-moves,postgres-moves}.ts',
+      'src/engine/log/{homes,sqlite-moves,postgres-moves,sealing,sqlite-segments,postgres-segments}.ts',
     ],
   },
 };

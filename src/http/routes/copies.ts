@@ -1,23 +1,14 @@
 /** Copies of sessions (docs/extensions.md): forks here, and files that other servers take in. */
-import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { newId } from '../../id.ts';
 import { MissingReferenceError, NameTakenError, type Records, type SessionRow } from '../../records.ts';
-import {
-  copyEntries,
-  forkOf,
-  markOf,
-  toCarriers,
-  type CopiedEntry,
-  type ForkedSnapshot,
-} from '../../session/copy.ts';
+import { forkOf, markOf, type ForkedSnapshot } from '../../session/copy.ts';
 import type { CopiedSnapshot } from '../../session/snapshot-store.ts';
 import { workspaceAt, type WorkspaceAt } from '../../session/workspace.ts';
-import type { Agent } from '../../wire/agent.ts';
-import type { Environment } from '../../wire/environment.ts';
 import { conflict, invalidRequest, notFound } from '../../wire/error.ts';
 import type { App } from '../app.ts';
 import { readBody, readLines } from '../body.ts';
+import { readFile, streamOf, writeFile, type Header } from '../session-file.ts';
 import { createAccess, orApiError, readView, type SessionDeps } from '../session-access.ts';
 
 /** What the routes are made of. */
@@ -29,50 +20,8 @@ export interface CopyDeps extends Pick<SessionDeps, 'records' | 'sessions' | 'no
   ) => Promise<CopiedSnapshot | undefined>;
 }
 
-const EXPORT_VERSION = 1;
 const NDJSON = 'application/x-ndjson';
 const forkBody = z.strictObject({ position: z.int().min(1).optional(), resume: z.boolean().optional() });
-
-/** The first line of a file. */
-interface Header {
-  readonly type: 'drover_export';
-  readonly version: number;
-  readonly session: { readonly id: string; readonly created_at: string; readonly archived_at: string | null };
-  readonly agent: Agent;
-  readonly environment: Environment;
-}
-
-/** Each line between the first and the last. */
-interface Line {
-  readonly type: 'entry';
-  readonly position: number;
-  readonly author: CopiedEntry['author'];
-  readonly time_us: number;
-  readonly draft: CopiedEntry['draft'];
-}
-
-const header = z.looseObject({
-  type: z.literal('drover_export'),
-  version: z.literal(EXPORT_VERSION),
-  session: z.looseObject({
-    id: z.string().regex(/^sesn_\w{1,64}$/),
-    created_at: z.string(),
-    archived_at: z.string().nullable(),
-  }),
-  agent: z.looseObject({ id: z.string(), version: z.int() }),
-  environment: z.looseObject({ id: z.string(), name: z.string() }),
-});
-const line = z.looseObject({
-  type: z.literal('entry'),
-  position: z.int(),
-  author: z.enum(['client', 'server']),
-  time_us: z.int(),
-  draft: z.union([
-    z.looseObject({ event: z.looseObject({ id: z.string(), type: z.string() }) }),
-    z.looseObject({ processed: z.string() }),
-  ]),
-});
-const end = z.looseObject({ type: z.literal('end'), length: z.int(), sha256: z.string() });
 
 /** Adds the routes. */
 export function mountCopies(app: App, base: CopyDeps): void {
@@ -147,18 +96,19 @@ function mountExport(app: App, { records, sessions, find }: RouteDeps): void {
     const { workspaceId } = row;
     const agent = await records.agents.get({ workspaceId, id: row.agentId }, row.agentVersion);
     const environment = await records.environments.get({ workspaceId, id: row.environmentId });
-    const entries = await orApiError(row.id, sessions.getEvents(row.id));
+    // Rows that a session refers to stay for as long as it does: it is being deleted.
+    if (!agent || !environment) throw notFound(`Session \`${row.id}\` not found.`);
+    const { length } = await readView(sessions, row.id);
     const session = { id: row.id, created_at: row.createdAt, archived_at: row.archivedAt };
-    const lines = [
-      JSON.stringify({ type: 'drover_export', version: EXPORT_VERSION, session, agent, environment }),
-      ...copyEntries(entries).map(({ author, timeUs, draft }, position) =>
-        JSON.stringify({ type: 'entry', position, author, time_us: timeUs, draft } satisfies Line),
-      ),
-    ];
-    const last = { type: 'end', length: entries.length, sha256: digestOf(lines) };
+    const read = (from: number, to: number) => sessions.getEvents(row.id, { from, to });
+    const file = writeFile({ session, agent, environment }, length, read);
+    // What is wrong from the start can still be answered as an error; what comes later breaks the answer off.
+    const first = await orApiError(row.id, file.next());
     c.header('content-type', NDJSON);
     c.header('content-disposition', `attachment; filename="${row.id}.jsonl"`);
-    return c.body(`${[...lines, JSON.stringify(last)].join('\n')}\n`);
+    // Else the answer would wait for the second piece, to see whether that is the last one.
+    c.header('transfer-encoding', 'chunked');
+    return c.body(streamOf(first, file));
   });
 }
 
@@ -192,36 +142,6 @@ function mountImport(app: App, { records, sessions }: RouteDeps): void {
   });
 }
 
-/** What a file holds. Throws 400 where it is not whole, or not what was written. */
-function readFile(lines: readonly string[]) {
-  const values = lines.map((text, index) => {
-    try {
-      return JSON.parse(text) as unknown;
-    } catch {
-      throw invalidRequest(`line ${index + 1}: is no JSON`);
-    }
-  });
-  const head = header.safeParse(values[0]);
-  if (!head.success)
-    throw invalidRequest(`line 1: is not the beginning of an export of version ${EXPORT_VERSION}`);
-  const last = end.safeParse(values.at(-1));
-  if (!last.success)
-    throw invalidRequest(`line ${lines.length}: is not the end of an export; the file is cut off`);
-  if (last.data.sha256 !== digestOf(lines.slice(0, -1)))
-    throw invalidRequest('sha256: is not that of the lines; the file was changed');
-  const copied = values.slice(1, -1).map((value, index) => {
-    const read = line.safeParse(value);
-    if (!read.success || read.data.position !== index) throw invalidRequest(`line ${index + 2}: is no entry`);
-    const { author, time_us: timeUs, draft } = read.data as unknown as Line;
-    return { author, timeUs, draft };
-  });
-  return {
-    head: head.data as unknown as Header,
-    carriers: toCarriers(copied),
-    length: last.data.length,
-  };
-}
-
 /** Makes the agent's version and the environment that a session names, where they are not here. */
 async function takeIn(
   records: Records,
@@ -241,10 +161,4 @@ async function takeIn(
       name: `${environment.name} (${environment.id})`,
     });
   });
-}
-
-function digestOf(lines: readonly string[]): string {
-  const hash = createHash('sha256');
-  for (const text of lines) hash.update(`${text}\n`);
-  return hash.digest('hex');
 }
