@@ -16,6 +16,7 @@ import {
   type Scenario,
 } from './measure.ts';
 import { cpuOf, perUnit } from './processes.ts';
+import { sends } from './sends.ts';
 import { waiting } from './waiting.ts';
 
 const turn: Scenario = {
@@ -220,6 +221,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   history,
   waiting,
   interrupts,
+  sends,
   cache,
   engine,
 };

@@ -113,7 +113,9 @@ describe('a flood of messages', () => {
       process.stderr.write(
         `measured: ${SENDERS * each} messages of ${SENDERS} senders, refused ${refused.length} times\n`,
       );
-      expect(new Set(calls.map(({ status }) => status)).difference(new Set([200, 429]))).toEqual(new Set());
+      expect(calls.map(({ status }) => status).filter((status) => status !== 200 && status !== 429)).toEqual(
+        [],
+      );
       await untilIdle(bed.client, id);
       const texts = await textsOf(id);
       expect(texts).toHaveLength(SENDERS * each);
