@@ -5,7 +5,8 @@
  *     npm run chaos -- --kills 500 --seed 1                 200 sessions, both engines, SQLite: docs/chaos.md
  *     npm run chaos -- --kills 40 --sessions 16 --on temporal-sqlite    a short one, which writes nothing
  *
- * `--on` names candidates as `npm run compare` does, by commas; `--run-events 120`: how long runs of workflows become.
+ * The kills come one upon the other; then `--apart 60` more come one by one, to see how long each is felt. `--on` names
+ * candidates as `npm run compare` does, by commas; `--run-events 120`: how long runs of workflows become.
  */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -27,6 +28,7 @@ import { judge, SPOTLESS, type Tallies, type Verdict } from './chaos/judge.ts';
 const { values } = parseArgs({
   options: {
     kills: { type: 'string', default: '500' },
+    apart: { type: 'string', default: '60' },
     seed: { type: 'string', default: '1' },
     sessions: { type: 'string', default: '200' },
     abreast: { type: 'string', default: '12' },
@@ -62,13 +64,15 @@ interface Outcome {
   readonly sessions: number;
   readonly tookMs: number;
   readonly attacks: readonly Attack[];
+  /** What followed, each when the one before was felt no more. */
+  readonly apart: readonly Attack[];
   readonly verdict: Verdict;
   readonly tallies: Tallies;
   readonly requests: number;
 }
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
-const count = (name: 'kills' | 'seed' | 'sessions' | 'abreast' | 'turns' | 'gap-ms'): number => {
+const count = (name: 'kills' | 'apart' | 'seed' | 'sessions' | 'abreast' | 'turns' | 'gap-ms'): number => {
   const value = Number(values[name]);
   if (!Number.isInteger(value) || value < 0) throw new Error(`--${name}: expected a whole number`);
   return value;
@@ -160,12 +164,10 @@ async function assault(
     pidOf: async ({ name: part }: Part) =>
       await readFile(join(subject.dataDir, 'run', `${part}.pid`), 'utf8').then(Number, () => undefined),
   };
-  const attacks = await attack(target, {
-    kills: count('kills'),
-    meanGapMs: count('gap-ms'),
-    random,
-    log: say,
-  });
+  const how = { meanGapMs: count('gap-ms'), random, log: say };
+  const attacks = await attack(target, { ...how, kills: count('kills'), isOneByOne: false });
+  say(`${name}: one by one`);
+  const apart = await attack(target, { ...how, kills: count('apart'), isOneByOne: true });
   over.abort();
   const timer = setTimeout(() => patience.abort(), SETTLED_WITHIN_MS);
   await talking;
@@ -173,7 +175,7 @@ async function assault(
   say(`${name}: judging ${conversations.length} sessions`);
   await Promise.all(conversations.map(({ following }) => following.stop()));
   const requests = await model.countRequests();
-  const evidence = { marks: await sandboxes.marks(), attacks, requests };
+  const evidence = { marks: await sandboxes.marks(), attacks: [...attacks, ...apart], requests };
   const { verdict, tallies, details } = await judge(subject.client, conversations, evidence);
   for (const detail of details.slice(0, 20)) say(`  ${detail}`);
   return {
@@ -181,6 +183,7 @@ async function assault(
     sessions: conversations.length,
     tookMs: performance.now() - startMs,
     attacks,
+    apart,
     verdict,
     tallies,
     requests,
@@ -222,29 +225,47 @@ function toPage(all: readonly Outcome[]): string {
   return all.map(toSection).join('\n');
 }
 
-function toSection({ name, sessions, tookMs, attacks, verdict, tallies, requests }: Outcome): string {
-  const kinds = [...new Set(attacks.map(({ kind, blow }) => `${kind} ${blow}`))].sort();
-  const rows = kinds.map((key) => {
-    const own = attacks.filter(({ kind, blow }) => `${kind} ${blow}` === key);
-    const times = own.flatMap(({ recoveredMs }) => recoveredMs ?? []);
-    const { p50, p95, max } = distributionOf(times) ?? { p50: Number.NaN, p95: Number.NaN, max: Number.NaN };
-    return `| ${key} | ${own.length} | ${seconds(p50)} | ${seconds(p95)} | ${seconds(max)} |`;
-  });
+function toSection(outcome: Outcome): string {
+  const { name, sessions, tookMs, attacks, apart, verdict, tallies, requests } = outcome;
+  const kills = attacks.length + apart.length;
   const verdicts = Object.entries(verdict).map(([key, value]) => `| ${key} | ${value} |`);
   return [
     `## ${name}`,
     '',
-    `${attacks.length} kills in ${Math.round(tookMs / 1000)} s over ${sessions} sessions: ${tallies.events} events, ${tallies.toolUses} tool calls, ${tallies.unknown} of them answered by an error because their sandbox was killed; ${requests} model requests in ${tallies.spans} steps for ${tallies.answers} answers.`,
+    `${kills} kills in ${Math.round(tookMs / 1000)} s over ${sessions} sessions: ${tallies.events} events, ${tallies.toolUses} tool calls, ${tallies.unknown} of them answered by an error because their sandbox was killed; ${requests} model requests in ${tallies.spans} steps for ${tallies.answers} answers.`,
     '',
     '| judged | found |',
     '|---|---|',
     ...verdicts,
     '',
-    '| hit | times | to the next event of the slowest session at work, p50 | p95 | longest |',
-    '|---|---|---|---|---|',
+    ...toTable(`${attacks.length} of them one upon the other`, attacks),
+    ...toTable(`${apart.length} of them one by one`, apart),
+  ].join('\n');
+}
+
+/** How long attacks were felt: by each session that was at work, and by the one that felt it longest. */
+function toTable(title: string, attacks: readonly Attack[]): string[] {
+  if (attacks.length === 0) return [];
+  const kinds = [...new Set(attacks.map(({ kind, blow }) => `${kind} ${blow}`))].sort();
+  const rows = kinds.map((key) => {
+    const own = attacks.filter(({ kind, blow }) => `${kind} ${blow}` === key);
+    const slowest = own.flatMap(({ waitsMs }) => (waitsMs.length > 0 ? [Math.max(...waitsMs)] : []));
+    const each = own.flatMap(({ waitsMs }) => waitsMs);
+    return `| ${key} | ${own.length} | ${percentiles(each)} | ${percentiles(slowest)} |`;
+  });
+  return [
+    `${title}; from each to the next event of a session at work, and of the slowest of these:`,
+    '',
+    '| hit | times | p50 | p95 | slowest, p50 | p95 |',
+    '|---|---|---|---|---|---|',
     ...rows,
     '',
-  ].join('\n');
+  ];
+}
+
+function percentiles(times: readonly number[]): string {
+  const { p50 = Number.NaN, p95 = Number.NaN } = distributionOf(times) ?? {};
+  return `${seconds(p50)} | ${seconds(p95)}`;
 }
 
 function seconds(ms: number): string {
@@ -258,7 +279,7 @@ async function framed(sections: string): Promise<string> {
   return [
     '# Chaos',
     '',
-    `Made by \`npm run chaos -- --kills ${values.kills} --seed ${values.seed} --write\` on ${new Date().toISOString().slice(0, 10)}, on ${machine}; commit ${commit}.`,
+    `Made by \`npm run chaos -- ${process.argv.slice(2).join(' ')}\` on ${new Date().toISOString().slice(0, 10)}, on ${machine}; commit ${commit}.`,
     '',
     sections,
   ].join('\n');

@@ -9,8 +9,10 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { choosePorts } from '../src/supervisor/ports.ts';
+import { isAlive } from './bench/processes.ts';
 
 export interface PostgresServer {
   readonly port: number;
@@ -125,10 +127,13 @@ export async function startPostgres(
       return `postgres://${USER}@${HOST}:${port}/${name}`;
     },
     async kill() {
-      // Those that serve connections would see their master's end by themselves, but not at once.
+      // A process that serves a connection would see its master's end by itself, but not at once; and as long as there is
+      // one, the next master does not start.
+      child.kill('SIGSTOP');
       const serving = await childrenOf(child.pid ?? 0);
       await end('SIGKILL');
       for (const pid of serving) killQuietly(pid);
+      while ((await Promise.all(serving.map(isAlive))).some(Boolean)) await sleep(5);
     },
     restart: start,
     async stop() {

@@ -18,6 +18,7 @@ import { createLogger } from './log-line.ts';
 import { createTokens } from './proxy/token.ts';
 import { DEFAULT_WORKSPACE_ID } from './records.ts';
 import { openRecords } from './records/open.ts';
+import { copySnapshot } from './session/snapshot-store.ts';
 import type { Role } from './supervisor/role.ts';
 import { startSweeper } from './sweeper.ts';
 import type { ModelInfo } from './wire/model.ts';
@@ -65,7 +66,12 @@ export async function runApi(config: RoleConfig): Promise<Role> {
     },
     mount: (app) => {
       mountSessions(app, { records, sessions, previews, now, settings, takesSystemMessages });
-      mountCopies(app, { records, sessions, now });
+      mountCopies(app, {
+        records,
+        sessions,
+        now,
+        copySnapshot: (snapshot, ends) => copySnapshot(blobs, snapshot, ends),
+      });
       mountExtensions(app, {
         records,
         sessions,

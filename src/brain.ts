@@ -11,6 +11,7 @@ export interface Thought {
   readonly sessionId: string;
   /** The `span.model_request_start` that this request belongs to: the last of `entries`. */
   readonly spanId: string;
+  /** The log, as far as a request can be made of it (`prompt-log.ts`). */
   readonly entries: readonly Entry[];
   /** Which try this is, from 1: those before ended with their worker. */
   readonly attempt: number;
@@ -23,6 +24,9 @@ export interface Thought {
   /** Aborted with an `InterruptedError` when the user interrupts; with anything else when the caller gives up. */
   readonly signal: AbortSignal;
 }
+
+/** So much of what was last said is asked for, however long ago that was. */
+export const MOST_SAID = 10;
 
 /** The reason of an abort that the user asked for. */
 export class InterruptedError extends Error {

@@ -39,6 +39,8 @@ export interface Config {
   readonly sandboxImage: string;
   /** How long a session must have been at rest for its hand to be suspended; 0: it never is. */
   readonly handIdleMs: number;
+  /** Whether the files of a hand are kept after each call that may change them, for forks. */
+  readonly snapshots: 'on' | 'off';
   readonly provision: 'lazy' | 'eager';
   /** How often a failing model request is tried in all, and the first pause between two tries. */
   readonly modelRetry: { readonly attempts: number; readonly baseMs: number };
@@ -128,6 +130,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     sandbox: oneOf(env, 'DROVER_SANDBOX', ['docker', 'bubblewrap']),
     sandboxImage: text(env, 'DROVER_SANDBOX_IMAGE') ?? 'drover-sandbox',
     handIdleMs: wholeNumber(env, 'DROVER_HAND_IDLE', 900, 0) * 1000,
+    snapshots: oneOf(env, 'DROVER_SNAPSHOTS', ['on', 'off']) ?? 'on',
     provision: oneOf(env, 'DROVER_PROVISION', ['lazy', 'eager']) ?? 'lazy',
     modelRetry: {
       attempts: wholeNumber(env, 'DROVER_MODEL_ATTEMPTS', 8, 1),

@@ -14,17 +14,22 @@ import { SessionGoneError, SessionStoppedError, type Sessions } from './session.
 import type { Backend } from './session/backend.ts';
 import { BORN_ON_TEMPORAL, type EngineName, type Home, type Homes } from './session/home.ts';
 import { createMoves, MoveRefusedError, type Lives, type Moves } from './session/moves.ts';
+import type { ReadBack } from './session/kept-log.ts';
 import { createReaders, type Readers } from './session/readers.ts';
 import { createRoutedBackend } from './session/routed-backend.ts';
 import { createSessions } from './session/sessions.ts';
-import { verifySegments, type CheckedSegment } from './session/verify.ts';
+import { verifySession, type Verification } from './session/verify.ts';
 
 /** The engines of a process, as one. */
 export interface Engine {
   readonly sessions: Sessions;
   readonly moves: Moves;
-  /** Checks what of a session is in the archive. */
-  verify(id: string): Promise<CheckedSegment[]>;
+  /**
+   * Checks what of a session is in the database.
+   *
+   * @throws {SessionGoneError}
+   */
+  verify(id: string): Promise<Verification>;
   /** Throws when what keeps the logs cannot be reached. */
   check(): Promise<void>;
   /** Begins to work on sessions in this process. Once a process. */
@@ -115,7 +120,7 @@ export function joinParts(parts: Parts, { config, blobs, log, killPoint }: JoinD
     awaited: (id) => void moves.carry(id),
   });
   const backend = withKillPoints(killPoint, routed, { start: 'start', emit: 'emit' });
-  const readers = createReaders((id) => backend.cursor(id));
+  const readers = createReaders((id) => backend.cursor(id), createArchiveOf(parts, homeOf));
   const sessions = createSessions({
     backend,
     readers,
@@ -136,11 +141,12 @@ export function joinParts(parts: Parts, { config, blobs, log, killPoint }: JoinD
     onFailure: (id, error) =>
       log?.warn('a session could not be moved; it will be tried again', { id, error: String(error) }),
   });
+  const lengthOf = async (id: string): Promise<number> => (await sessions.getSession(id)).length;
   const opened = [parts.log, parts.temporal].filter((part) => part !== undefined);
   return {
     sessions,
     moves,
-    verify: (id) => verifySegments({ homes: parts.log?.homes, lives: parts.temporal?.lives }, id),
+    verify: (id) => verifySession({ homes: parts.log?.homes, lives: parts.temporal?.lives, lengthOf }, id),
     async check() {
       await Promise.all(opened.map((part) => part.check()));
     },
@@ -191,6 +197,18 @@ function createHomeOf({ log, temporal }: Parts): (id: string) => Promise<Home> {
     if (!temporal) throw new SessionGoneError(`no session ${id}`);
     return BORN_ON_TEMPORAL;
   };
+}
+
+/** What has been written down for good need not be kept by those who have read it. */
+function createArchiveOf(
+  { log }: Parts,
+  homeOf: (id: string) => Promise<Home>,
+): (id: string) => ReadBack | undefined {
+  return (id) =>
+    log && {
+      extent: async () => (await homeOf(id)).base,
+      carriersAt: (positions) => log.homes.readAt(id, positions),
+    };
 }
 
 /** Erases a session wherever there is something of it; what has moved before has left its histories behind. */

@@ -6,6 +6,8 @@
  * tool error and asks for a fresh one.
  */
 
+import type { Snapshot, SnapshotStore } from './snapshot.ts';
+
 /** What it takes to find a hand again from any process: plain JSON, no secret. */
 export interface HandRef {
   readonly id: string;
@@ -66,6 +68,22 @@ export interface Hands {
    * @throws {HandGoneError} when the hand died; the call's effects are then unknown.
    */
   execute(hand: HandRef, call: ToolCall, context: CallContext): Promise<ToolOutcome>;
+  /**
+   * Keeps the files of the hand's workspace as they are now in the store, which must be the same one for all snapshots of
+   * a hand. Disturbs no call, starts none, and may come while some run: what these write at that moment may be in it or
+   * not. Safe to repeat.
+   *
+   * @throws {NoSnapshotError} with the reason why there is none
+   * @throws {HandGoneError}
+   */
+  snapshot(hand: HandRef, store: SnapshotStore, context: CallContext): Promise<Snapshot>;
+  /**
+   * Makes the workspace of a fresh hand what it was in a snapshot. Safe to repeat from any process, also after half of
+   * it. An implementer must never do this to a hand in which a call has run, however late the request comes.
+   *
+   * @throws {HandGoneError}
+   */
+  restore(hand: HandRef, snapshot: string, store: SnapshotStore, context: CallContext): Promise<void>;
   /** Stops the hand and frees what it holds. Releasing one that is gone is a quiet no-op. */
   release(hand: HandRef): Promise<void>;
 }

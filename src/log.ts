@@ -57,6 +57,27 @@ export interface SessionPolicy {
   readonly judgeModel: string | null;
 }
 
+/** What became of the files of a hand's workspace when a call that may change them had ended. */
+export type HandSnapshot = {
+  id: string;
+  type: 'x.hand_snapshot';
+  hand_id: string;
+  /** The call. It has such an event if it was ever given to the hand, and its outcome is known. */
+  tool_use_id: string;
+} & (
+  | {
+      snapshot: string;
+      /** Of all files. */
+      bytes: number;
+      /** What was kept for it that was not kept before. */
+      added_bytes: number;
+      /** By the hand's clock: of calls that ran side by side, the greatest is behind all of them. */
+      taken_us: number;
+    }
+  /** Why there is none. */
+  | { reason: string }
+);
+
 /** The harness's own facts in the log. */
 export type HiddenBody =
   | {
@@ -74,9 +95,27 @@ export type HiddenBody =
       policy: SessionPolicy;
       budget: Budget | null;
     }
-  /** What stands before it is the log of another session, up to that position. */
-  | { id: string; type: 'x.session_forked'; session_id: string; position: number }
-  | { id: string; type: 'x.hand_provisioned'; hand: { id: string; kind: string } }
+  /**
+   * What stands before it is the log of another session, up to that position. `snapshot`: what the first hand behind it
+   * begins with; left out: it begins empty. `added_bytes`: what keeping it takes.
+   */
+  | {
+      id: string;
+      type: 'x.session_forked';
+      session_id: string;
+      position: number;
+      snapshot?: string;
+      bytes?: number;
+      added_bytes?: number;
+    }
+  /** `snapshot`: what its workspace began as; null: empty. Left out by versions that took no snapshots. */
+  | {
+      id: string;
+      type: 'x.hand_provisioned';
+      hand: { id: string; kind: string };
+      snapshot?: string | null;
+    }
+  | HandSnapshot
   | { id: string; type: 'x.compaction_requested'; keep_answers?: number }
   | { id: string; type: 'x.hand_failed'; reason: string }
   | { id: string; type: 'x.hand_lost'; hand_id: string; reason: string };
@@ -231,6 +270,8 @@ export const NOTHING_WRITTEN: Tally = { length: 0, clientIds: [], queued: [] };
 /** Counts a log's entries without keeping them. */
 export interface Counter {
   readonly length: number;
+  /** Nothing more becomes an entry: the session is terminated. */
+  readonly isOver: boolean;
   /** Takes a draft in; answers whether it becomes an entry. */
   admits(draft: Draft, author: Author): boolean;
   tally(): Tally;
@@ -264,6 +305,9 @@ export function createCounter(from: Tally = NOTHING_WRITTEN): Counter {
     get length() {
       return length;
     },
+    get isOver() {
+      return isOver;
+    },
     admits(draft, author) {
       if (isOver || !isNew(draft, author)) return false;
       length += 1;
@@ -274,9 +318,12 @@ export function createCounter(from: Tally = NOTHING_WRITTEN): Counter {
   };
 }
 
-/** The projection's running state over one session. */
+/** The projection's running state over one session: how far it has come, and what is still queued. */
 export interface Projection {
-  readonly entries: readonly Entry[];
+  /** How many entries there have been. */
+  readonly length: number;
+  /** The last of them is `session.status_terminated`: none follows. */
+  readonly isOver: boolean;
   /** Adds one carrier and answers the entries that came of it. `timeUs`: when it was written, microseconds. */
   append(drafts: readonly Draft[], timeUs: number, author: Author): readonly Entry[];
 }
@@ -288,7 +335,6 @@ export interface Projection {
  * - a queued event appears twice with the same id: first with `processed_at` null, then taken up.
  */
 export function createProjection(): Projection {
-  const entries: Entry[] = [];
   const counter = createCounter();
   const queued = new Map<string, Entry>();
   let lastUs = 0;
@@ -296,7 +342,7 @@ export function createProjection(): Projection {
   function entryOf(draft: Draft, author: Author): Entry | undefined {
     const waiting = 'processed' in draft ? queued.get(draft.processed) : undefined;
     if (!counter.admits(draft, author)) return undefined;
-    const position = entries.length;
+    const position = counter.length - 1;
     const at = formatMicros(lastUs);
     if ('processed' in draft) {
       queued.delete(draft.processed);
@@ -310,7 +356,12 @@ export function createProjection(): Projection {
   }
 
   return {
-    entries,
+    get length() {
+      return counter.length;
+    },
+    get isOver() {
+      return counter.isOver;
+    },
     append(drafts, timeUs, author) {
       const added: Entry[] = [];
       for (const draft of drafts) {
@@ -321,26 +372,11 @@ export function createProjection(): Projection {
           lastUs = before;
           continue;
         }
-        entries.push(entry);
         added.push(entry);
       }
       return added;
     },
   };
-}
-
-/**
- * The log as the list shows it: each event once, in its current form; what is still queued comes last
- * (wire-api 11.3).
- */
-export function currentForms(entries: readonly Entry[]): Entry[] {
-  const taken = new Set<string>();
-  for (const { event } of entries) {
-    if (event.processed_at !== null && isQueuedType(event.type)) taken.add(event.id);
-  }
-  const settled = entries.filter(({ event }) => event.processed_at !== null);
-  const waiting = entries.filter(({ event }) => event.processed_at === null && !taken.has(event.id));
-  return [...settled, ...waiting];
 }
 
 /** The usage of a request that used nothing: failed or interrupted ones. */

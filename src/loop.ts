@@ -72,6 +72,14 @@ export function isBetweenTurns(state: LoopState): boolean {
   return decide(state) === undefined || (phase.at === 'ended' && queue.length > 0 && interrupts.length === 0);
 }
 
+/** The calls that a hand runs, or is to run next: nothing that the log says tells the two apart. */
+export function callsInHand(state: LoopState): readonly Call[] {
+  if (state.hand === null || state.phase.at !== 'calls') return [];
+  return state.calls.filter(
+    (call) => call.runner === 'hand' && isOpen(state, call) && isRunnable(state, call),
+  );
+}
+
 /** Goes on with the turn, where nothing stands in its way. */
 function advance(state: LoopState): Step | undefined {
   const { phase } = state;

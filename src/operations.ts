@@ -9,7 +9,10 @@ import { HandGoneError, type HandRef, type Hands, type ToolOutcome } from './han
 import type { Body, Draft, Entry } from './log.ts';
 import { INTERRUPTED } from './loop.ts';
 import type { PreviewSender } from './previews.ts';
+import { readPromptLog } from './prompt-log.ts';
 import type { Sessions, Slice } from './session.ts';
+import { mayChangeFiles } from './snapshot.ts';
+import type { Snapshots } from './snapshots.ts';
 import type { ResultBlock } from './wire/event.ts';
 
 /** What the operations are made of. */
@@ -17,6 +20,7 @@ export interface OperationDeps {
   readonly sessions: Sessions;
   readonly brain: Brain;
   readonly hands: Hands;
+  readonly snapshots: Snapshots;
   readonly previews: PreviewSender;
   /** Keeps what is too heavy for a carrier. */
   readonly pack: (sessionId: string, drafts: readonly Draft[]) => Promise<Draft[]>;
@@ -106,11 +110,11 @@ const PIECE = 20;
 
 /** Makes the operations. */
 export function createOperations(deps: OperationDeps): Operations {
-  const { sessions, brain, hands, previews, pack, newId } = deps;
+  const { sessions, brain, hands, snapshots, previews, pack, newId } = deps;
 
   return {
     async think({ sessionId, spanId, leftMicrocents }, { number, watch }) {
-      const entries = await sessions.getEvents(sessionId, { throughId: spanId });
+      const entries = await readPromptLog(sessions, sessionId, spanId);
       const preview: Thought['preview'] = (frame) => previews.send({ sessionId, spanId, frame });
       const thought = { sessionId, spanId, entries, attempt: number, leftMicrocents, newId, preview };
       const drafts = await watch((signal) => brain.think({ ...thought, signal }), 'abort');
@@ -121,8 +125,11 @@ export function createOperations(deps: OperationDeps): Operations {
     async provision({ sessionId, provisioning, network }, { number, lost, watch }) {
       try {
         const key = handKey(sessionId, provisioning);
-        const hand = await watch((signal) => hands.provision(key, { network }, { signal }), 'leave');
-        return only({ id: newId(), type: 'x.hand_provisioned', hand });
+        const made = await watch(async (signal) => {
+          const hand = await hands.provision(key, { network }, { signal });
+          return { hand, snapshot: await snapshots.restore(sessionId, hand, signal) };
+        }, 'leave');
+        return only({ id: newId(), type: 'x.hand_provisioned', ...made });
       } catch (error) {
         if (lost.aborted || number < PROVISION_ATTEMPTS) throw error;
         const reason = error instanceof InterruptedError ? 'interrupted' : messageOf(error);
@@ -132,12 +139,17 @@ export function createOperations(deps: OperationDeps): Operations {
 
     async execute({ sessionId, callId, hand }, { watch }) {
       const call = await readCall(sessions, sessionId, callId);
+      const withSnapshot = async (outcome: ToolOutcome): Promise<Draft[]> => {
+        const result = resultDraft(newId(), callId, outcome);
+        if (!mayChangeFiles(call.name)) return [result];
+        const after = (signal: AbortSignal) => snapshots.after({ sessionId, callId, hand, signal });
+        return [result, await watch(after, 'leave')];
+      };
       try {
         const outcome = await watch((signal) => hands.execute(hand, call, { signal }), 'leave');
-        return await pack(sessionId, [resultDraft(newId(), callId, outcome)]);
+        return await pack(sessionId, await withSnapshot(outcome));
       } catch (error) {
-        if (error instanceof InterruptedError)
-          return [resultDraft(newId(), callId, textOutcome(INTERRUPTED))];
+        if (error instanceof InterruptedError) return withSnapshot(textOutcome(INTERRUPTED));
         if (!(error instanceof HandGoneError)) throw error;
         return lostHand(newId, callId, hand, messageOf(error));
       }

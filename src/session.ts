@@ -19,6 +19,18 @@ export class DamagedLogError extends Error {
   override readonly name: string = 'DamagedLogError';
 }
 
+/** What stands at a position of a log in a database is not what was written, or nothing does. */
+export class DamagedRowError extends DamagedLogError {
+  override readonly name = 'DamagedRowError';
+  /** The first position that is known to be damaged. */
+  readonly position: number;
+
+  constructor(position: number, message: string) {
+    super(message);
+    this.position = position;
+  }
+}
+
 /** Runs of a session were deleted before they were in the archive, or have come into it since. */
 export class HistoryGapError extends DamagedLogError {
   override readonly name = 'HistoryGapError';
@@ -91,7 +103,12 @@ export interface Tail {
 
 /** There is no such log (any more). */
 export class SessionGoneError extends Error {
-  override readonly name = 'SessionGoneError';
+  override readonly name: string = 'SessionGoneError';
+}
+
+/** Another log stands under the session's id: it was deleted, and taken in again from a file. */
+export class LogReplacedError extends SessionGoneError {
+  override readonly name = 'LogReplacedError';
 }
 
 /** The log is there, but what writes it was stopped from outside: an operator, a limit of the engine. */

@@ -47,15 +47,17 @@ export async function sweep(
       );
     }
   };
+  /** Content may be there before the log is. */
+  const undo = async (row: SessionRow): Promise<void> => {
+    await sessions.remove(row.id);
+    await records.sessions.delete(row);
+  };
   await each(await records.sessions.listByState('creating', MOST_AT_ONCE), async (row) => {
     if (Date.parse(row.createdAt) > nowMs - SETTLED_AFTER_MS) return;
     if (await hasLog(sessions, row)) await records.sessions.setState(row, 'ready', 'creating');
-    else await records.sessions.delete(row);
+    else await undo(row);
   });
-  await each(await records.sessions.listByState('deleting', MOST_AT_ONCE), async (row) => {
-    await sessions.remove(row.id);
-    await records.sessions.delete(row);
-  });
+  await each(await records.sessions.listByState('deleting', MOST_AT_ONCE), undo);
 }
 
 async function hasLog(sessions: Sessions, { id }: SessionRow): Promise<boolean> {

@@ -14,6 +14,8 @@ import { startReaper } from './reaper.ts';
 import { createOperations } from './operations.ts';
 import { createTokens } from './proxy/token.ts';
 import { pack } from './session/pack.ts';
+import { createSnapshotStore } from './session/snapshot-store.ts';
+import { createSnapshots } from './snapshots.ts';
 import type { Role } from './supervisor/role.ts';
 import { startSuspender } from './suspender.ts';
 
@@ -22,7 +24,7 @@ export async function runWorker(config: RoleConfig): Promise<Role> {
   const log = createLogger('worker');
   const bus = openWorkerBus(config.bus);
   const killPoint = openKillPoint(config.killPoints);
-  const blobs = withKillPoints(killPoint, await openBlobs(config), { put: 'blob' });
+  const blobs = withKillPoints(killPoint, await openBlobs(config), { put: 'blob', putBytes: 'blob' });
   const [engine, hands] = await Promise.all([
     openEngine({ config, blobs, notices: bus.notices, killPoint }),
     chooseHands({ ...config, cacheDir: dirname(readToolPlaces().cacheDir) }, (line) => log.info(line)),
@@ -34,12 +36,21 @@ export async function runWorker(config: RoleConfig): Promise<Role> {
     baseUrl: config.proxy.url,
     tokenFor: (sessionId) => tokens.mint({ sessionId }),
   });
+  const newEventId = (): string => newId('sevt');
   const operations = createOperations({
     sessions,
     brain: withKillPoints(killPoint, brain, { think: 'answer' }),
     hands: withKillPoints<Hands>(killPoint, hands, { provision: 'hand', execute: 'tool' }),
+    snapshots: createSnapshots({
+      sessions,
+      hands,
+      storeOf: (sessionId) => createSnapshotStore(blobs, sessionId),
+      areTaken: config.snapshots === 'on',
+      newId: newEventId,
+      log,
+    }),
     previews: bus.previews,
-    newId: () => newId('sevt'),
+    newId: newEventId,
     pack: (sessionId, drafts) => pack(drafts, (text) => blobs.put(sessionId, text)),
   });
   const reported = withKillPoints(killPoint, operations, {

@@ -30,7 +30,7 @@ const wake = workflow.defineSignal(WAKE_SIGNAL);
 const close = workflow.defineSignal(CLOSE_SIGNAL);
 const leave = workflow.defineSignal(LEAVE_SIGNAL);
 
-const HEARTBEAT_TIMEOUT_MS = 5000;
+const HEARTBEAT_TIMEOUT_MS = 4000;
 
 /**
  * Heartbeats every second and a short timeout: that is what makes a killed worker's operation start again within

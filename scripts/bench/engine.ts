@@ -22,6 +22,10 @@ const LOG = { info: () => undefined, warn: () => undefined, error: () => undefin
 const NO_BLOBS: Blobs = {
   put: async () => ({ sha256: '', bytes: 0 }),
   get: async () => '',
+  putBytes: async () => undefined,
+  getBytes: async () => new Uint8Array(),
+  has: async () => new Set(),
+  copy: async () => undefined,
   removeAll: async () => undefined,
 };
 

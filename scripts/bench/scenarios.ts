@@ -1,7 +1,9 @@
 /** The benchmarks. Each starts what it needs, measures, and stops it again. */
 import { script } from '../../src/model/directives.ts';
 import { cache } from './cache.ts';
+import { snapshots } from './snapshots.ts';
 import { engine } from './engine.ts';
+import { history } from './history.ts';
 import { interrupts } from './interrupts.ts';
 import {
   clientOf,
@@ -152,66 +154,6 @@ function comparison(how: string, lazy: readonly number[], eager: readonly number
   };
 }
 
-const history: Scenario = {
-  about: 'getEvents on a session of 10,000 events, read through the API',
-  run: () =>
-    withServer({ DROVER_SANDBOX: 'bubblewrap' }, async (server) => {
-      const client = clientOf(server);
-      const session = await client.beta.sessions.create(await makeAgent(client));
-      // 400 messages a turn keep the making short; each is two entries of the log.
-      for (let batch = 0; batch < 25; batch += 1) {
-        const stream = await client.beta.sessions.events.stream(session.id);
-        const text = `${'x'.repeat(200)} ${batch}`;
-        const events = Array.from({ length: 400 }, () => ({
-          type: 'user.message' as const,
-          content: [{ type: 'text' as const, text }],
-        }));
-        await client.beta.sessions.events.send(session.id, { events });
-        for await (const event of stream) if (event.type === 'session.status_idle') break;
-        stream.controller.abort();
-      }
-      const page = async (query: {
-        order?: 'asc' | 'desc';
-        limit: number;
-        types?: ['agent.message'];
-      }): Promise<number> => {
-        const start = performance.now();
-        await client.beta.sessions.events.list(session.id, query);
-        return performance.now() - start;
-      };
-      const repeat = async (query: Parameters<typeof page>[0]): Promise<number[]> => {
-        const samples: number[] = [];
-        for (let run = 0; run < 20; run += 1) samples.push(await page(query));
-        return samples;
-      };
-      let events = 0;
-      const start = performance.now();
-      for await (const _ of client.beta.sessions.events.list(session.id)) events += 1;
-      const all = performance.now() - start;
-      const api = await server.pid('api');
-      process.kill(api, 'SIGKILL');
-      await untilHealthy(server.url);
-      const cold = await page({ limit: 1000 });
-      return {
-        events,
-        'all pages, ms': round(all),
-        'first page of 1000, API just restarted, ms': round(cold),
-        'first page of 1000': figures(await repeat({ limit: 1000 })),
-        'last page of 1000': figures(await repeat({ limit: 1000, order: 'desc' })),
-        'one type': figures(await repeat({ limit: 1000, types: ['agent.message'] })),
-      };
-    }),
-};
-
-async function untilHealthy(url: string): Promise<void> {
-  for (const deadline = Date.now() + 30_000; Date.now() < deadline;) {
-    const answer = await fetch(`${url}/healthz`).catch(() => undefined);
-    if (answer?.ok) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  throw new Error('the API does not come back');
-}
-
 /** The benchmarks by name. */
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   turn,
@@ -223,5 +165,6 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   interrupts,
   sends,
   cache,
+  snapshots,
   engine,
 };

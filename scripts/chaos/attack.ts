@@ -17,8 +17,8 @@ export interface Attack {
   /** Which kind of process: `worker-2` is a `worker`; or at which point one died: `at before emit`. */
   readonly kind: string;
   readonly blow: Blow;
-  /** Until the slowest of the sessions that were at work had its next event; undefined: none was, or none came. */
-  readonly recoveredMs: number | undefined;
+  /** Until each of the sessions that were at work had its next event. */
+  readonly waitsMs: readonly number[];
   /** Sessions that were at work. */
   readonly atWork: number;
 }
@@ -40,6 +40,8 @@ export interface Target {
 export interface AttackOptions {
   readonly kills: number;
   readonly meanGapMs: number;
+  /** Whether each is felt no more before the next one comes, and none falls on a point. */
+  readonly isOneByOne: boolean;
   readonly random: () => number;
   readonly log: (line: string) => void;
 }
@@ -55,17 +57,18 @@ const RECOVERED_WITHIN_MS = 30_000;
 /** Attacks so often; answers what became of each. */
 export async function attack(
   target: Target,
-  { kills, meanGapMs, random, log }: AttackOptions,
+  { kills, meanGapMs, isOneByOne, random, log }: AttackOptions,
 ): Promise<Attack[]> {
   const attacks: Promise<Attack>[] = [];
   while (attacks.length < kills) {
     await pause(2 * random() * meanGapMs);
-    const hit = random() < POINT_SHARE ? await hitAtPoint(target, random) : await hitPart(target, random);
+    const isAtPoint = !isOneByOne && random() < POINT_SHARE;
+    const hit = isAtPoint ? await hitAtPoint(target, random) : await hitPart(target, random);
     if (!hit) continue;
     const { kind, blow, atWork, atMs } = hit;
-    attacks.push(
-      recovery(atWork, atMs).then((recoveredMs) => ({ kind, blow, recoveredMs, atWork: atWork.length })),
-    );
+    const felt = feel(atWork, atMs).then((waitsMs) => ({ kind, blow, waitsMs, atWork: atWork.length }));
+    attacks.push(felt);
+    if (isOneByOne) await felt;
     if (attacks.length % 50 === 0) log(`${attacks.length} kills`);
   }
   return await Promise.all(attacks);
@@ -133,16 +136,11 @@ async function goOn(pid: number): Promise<void> {
   if (await isAlive(pid)) process.kill(pid, 'SIGCONT');
 }
 
-async function recovery(atWork: readonly Conversation[], atMs: number): Promise<number | undefined> {
-  const times = await Promise.all(
-    atWork.map(async ({ following }) => {
-      const next = await following.until(() => true, {
-        from: following.seen.length,
-        withinMs: RECOVERED_WITHIN_MS,
-      });
-      return next && next.atMs - atMs;
-    }),
+async function feel(atWork: readonly Conversation[], atMs: number): Promise<number[]> {
+  const next = await Promise.all(
+    atWork.map(({ following }) =>
+      following.until(() => true, { from: following.seen.length, withinMs: RECOVERED_WITHIN_MS }),
+    ),
   );
-  const known = times.filter((time) => time !== undefined);
-  return known.length > 0 ? Math.max(...known) : undefined;
+  return next.flatMap((found) => (found ? [found.atMs - atMs] : []));
 }

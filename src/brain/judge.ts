@@ -11,6 +11,7 @@ import type {
 } from '@anthropic-ai/sdk/resources/beta/messages/messages';
 import type { BetaMessageStream } from '@anthropic-ai/sdk/lib/BetaMessageStream';
 import { z } from 'zod';
+import { MOST_SAID } from '../brain.ts';
 import type { Charge, Entry } from '../log.ts';
 import type { Evaluation, MessageBlock, Permission } from '../wire/event.ts';
 import { traitsOf } from './models.ts';
@@ -66,7 +67,6 @@ export interface Judgement {
 export const NOT_JUDGED: Judgement = { rulings: new Map(), charges: [] };
 
 const MOST_SYSTEM_CHARS = 8000;
-const MOST_SAID = 10;
 const MOST_SAID_CHARS = 12_000;
 /** For the inputs of all calls of an answer together. */
 const MOST_CALL_CHARS = 60_000;

@@ -32,6 +32,19 @@ interface Verification {
   }[];
 }
 
+/** What a server says of a fork that it has made. */
+interface Fork {
+  readonly id: string;
+  readonly position: number;
+  readonly workspace: {
+    readonly state: string;
+    readonly reason?: string;
+    readonly snapshot?: string;
+    readonly bytes?: number;
+    readonly added_bytes?: number;
+  };
+}
+
 /** Has a session move to another engine, and says what became of it. */
 export async function moveSession({
   to,
@@ -91,10 +104,20 @@ export async function importSession({
 /** Makes another session of a session's log up to a position; left out: of all of it. */
 export async function forkSession({ position, ...request }: SessionRequest & { readonly position?: string }) {
   const body = position === undefined ? {} : { position: Number(position) };
-  const fork = await ask<{ id: string; position: number; workspace: string }>(request, 'fork', body);
-  say(
-    `${fork.id} has the log of ${request.id} up to position ${fork.position}; its workspace is ${fork.workspace}`,
-  );
+  const fork = await ask<Fork>(request, 'fork', body);
+  say(`${fork.id} has the log of ${request.id} up to position ${fork.position}`);
+  say(`its workspace: ${describe(fork.workspace)}`);
+}
+
+function describe({ state, reason, snapshot, bytes, added_bytes }: Fork['workspace']): string {
+  switch (state) {
+    case 'snapshot':
+      return `as it was there, ${bytes} bytes (snapshot ${snapshot?.slice(0, 12)}…, ${added_bytes} bytes kept for it)`;
+    case 'empty':
+      return `empty, as it was there: ${reason}`;
+    default:
+      return `empty, because what it was there is not known: ${reason}`;
+  }
 }
 
 /** Asks the server about a session. With a body, it is told to do something. */

@@ -10,7 +10,7 @@
 import { mkdir, mkdtemp, readFile, realpath, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { HandGoneError } from '../hands.ts';
+import { HandGoneError, type HandRef } from '../hands.ts';
 import {
   findCauseOfDeath,
   findLiving,
@@ -74,6 +74,18 @@ export function createBubblewrapHands(options: BubblewrapOptions): ListableHands
     return link;
   };
 
+  /** Does something over the line to a hand. The line to one that is gone is forgotten. */
+  const over = async <T>(hand: HandRef, use: (link: Link) => Promise<T>): Promise<T> => {
+    if (hand.kind !== KIND)
+      throw new HandGoneError(`this worker cannot reach a sandbox of kind ${hand.kind}`);
+    try {
+      return await use(linkTo(hand.id));
+    } catch (error) {
+      if (error instanceof HandGoneError) links.delete(hand.id);
+      throw error;
+    }
+  };
+
   return {
     kind: KIND,
     async provision(key, _spec, { signal }) {
@@ -93,16 +105,9 @@ export function createBubblewrapHands(options: BubblewrapOptions): ListableHands
       }
       throw new Error('another process holds the lock of this sandbox but has not brought it up');
     },
-    async execute(hand, call, context) {
-      if (hand.kind !== KIND)
-        throw new HandGoneError(`this worker cannot reach a sandbox of kind ${hand.kind}`);
-      try {
-        return await linkTo(hand.id).execute(call, context);
-      } catch (error) {
-        if (error instanceof HandGoneError) links.delete(hand.id);
-        throw error;
-      }
-    },
+    execute: (hand, call, context) => over(hand, (link) => link.execute(call, context)),
+    snapshot: (hand, store, context) => over(hand, (link) => link.snapshot(store, context)),
+    restore: (hand, snapshot, store, context) => over(hand, (link) => link.restore(snapshot, store, context)),
     async release(hand) {
       const generation = hand.kind === KIND ? fromId(root, hand.id) : undefined;
       if (generation === undefined) return;

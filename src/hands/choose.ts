@@ -75,6 +75,9 @@ function dockerHands(docker: Dockerode, settings: HandsSettings, log: (line: str
       return made.provision(key, spec, context);
     },
     execute: async (hand, call, context) => (await hands()).execute(hand, call, context),
+    snapshot: async (hand, store, context) => (await hands()).snapshot(hand, store, context),
+    restore: async (hand, snapshot, store, context) =>
+      (await hands()).restore(hand, snapshot, store, context),
     release: async (hand) => (await hands()).release(hand),
     list: async () => (await hands()).list(),
     listRunning: async () => (await hands()).listRunning(),

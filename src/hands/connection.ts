@@ -1,18 +1,33 @@
 /** One open byte stream to a runner, with the requests that are under way on it. */
 import type { Duplex } from 'node:stream';
 import type { ToolCall, ToolOutcome } from '../hands.ts';
+import { NoSnapshotError } from '../snapshot.ts';
 import {
   createLineSplitter,
   parseReply,
   PROTOCOL_VERSION,
   toLine,
+  type Look,
+  type Piece,
   type Reply,
   type Request,
+  type StagedPiece,
 } from './runner/protocol.ts';
 
 /** The stream broke, or what came over it was not the protocol. Says nothing yet about the hand. */
 export class ConnectionLostError extends Error {
   override readonly name = 'ConnectionLostError';
+}
+
+/**
+ * The files of a hand, as its runner gives and takes them (`runner/protocol.ts`). What the runner refuses, also because
+ * it is of a time before it could be asked, rejects with NoSnapshotError.
+ */
+export interface RemoteFiles {
+  look(known: string | undefined): Promise<Look>;
+  fetch(pieces: readonly Piece[]): Promise<readonly Buffer[]>;
+  stage(pieces: readonly StagedPiece[]): Promise<void>;
+  lay(manifest: string): Promise<void>;
 }
 
 /** An open stream. Every request rejects with ConnectionLostError when it breaks. */
@@ -28,6 +43,7 @@ export interface Connection {
   hold(quietMs: number): Promise<boolean>;
   /** Asks a runner that holds its calls to end. False when it no longer holds them; true when the stream has ended. */
   end(): Promise<boolean>;
+  readonly files: RemoteFiles;
   /** Resolves when the stream has ended, whoever ended it. */
   readonly closed: Promise<void>;
   close(): void;
@@ -39,6 +55,10 @@ const GREETING_PATIENCE_MS = 20_000;
 /** While something is under way: how often the runner is asked for a sign of life, and how long it may owe one. */
 const PING_EVERY_MS = 5_000;
 const SILENCE_MS = 45_000;
+
+/** Of what a runner gives as the reason for a refusal. */
+const LONGEST_REASON = 500;
+const SOMETHING_ELSE = 'the runner in the sandbox answered something else';
 
 type Greeting = Extract<Reply, { type: 'hello' }>;
 type Ask = (toRequest: (seq: number) => Request) => Promise<Reply>;
@@ -128,12 +148,13 @@ export async function createConnection(stream: Duplex): Promise<Connection> {
 }
 
 /** What a runner that has greeted is asked for. */
-function toRequests(ask: Ask, { holds }: Greeting): Omit<Connection, 'closed' | 'close'> {
+function toRequests(ask: Ask, { holds, files }: Greeting): Omit<Connection, 'closed' | 'close'> {
   return {
+    files: toFilesRequests(files === true ? ask : refuseAll),
     async execute(call) {
       const reply = await ask((seq) => ({ type: 'execute', seq, call }));
       if (reply.type === 'outcome') return reply.outcome;
-      throw new ConnectionLostError('the runner in the sandbox answered something else');
+      throw new ConnectionLostError(SOMETHING_ELSE);
     },
     async abort(id) {
       await ask((seq) => ({ type: 'abort', seq, id }));
@@ -149,5 +170,36 @@ function toRequests(ask: Ask, { holds }: Greeting): Omit<Connection, 'closed' | 
         () => false,
         () => true,
       ),
+  };
+}
+
+const refuseAll: Ask = () =>
+  Promise.reject(
+    new NoSnapshotError('the sandbox was started by a version of Drover that took no snapshots'),
+  );
+
+function toFilesRequests(ask: Ask): RemoteFiles {
+  const granted = async (toRequest: (seq: number) => Request): Promise<Reply> => {
+    const reply = await ask(toRequest);
+    if (reply.type === 'refused') throw new NoSnapshotError(reply.reason.slice(0, LONGEST_REASON));
+    return reply;
+  };
+  return {
+    async look(known) {
+      const reply = await granted((seq) => ({ type: 'look', seq, ...(known !== undefined && { known }) }));
+      if (reply.type === 'look') return reply;
+      throw new ConnectionLostError(SOMETHING_ELSE);
+    },
+    async fetch(pieces) {
+      const reply = await granted((seq) => ({ type: 'fetch', seq, pieces }));
+      if (reply.type === 'content') return reply.data.map((data) => Buffer.from(data, 'base64'));
+      throw new ConnectionLostError(SOMETHING_ELSE);
+    },
+    async stage(pieces) {
+      await granted((seq) => ({ type: 'stage', seq, pieces }));
+    },
+    async lay(manifest) {
+      await granted((seq) => ({ type: 'lay', seq, manifest }));
+    },
   };
 }

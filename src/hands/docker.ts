@@ -7,7 +7,7 @@
 import Dockerode from 'dockerode';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Duplex } from 'node:stream';
-import { HandGoneError, type HandSpec } from '../hands.ts';
+import { HandGoneError, type HandRef, type HandSpec } from '../hands.ts';
 import {
   LABEL,
   explain,
@@ -67,6 +67,17 @@ export function createDockerHands(options: DockerOptions): ListableHands {
     links.get(id)?.close();
     links.delete(id);
   };
+  /** Does something over the line to a hand. The line to one that is gone is forgotten. */
+  const over = async <T>(hand: HandRef, use: (link: Link) => Promise<T>): Promise<T> => {
+    if (hand.kind !== KIND)
+      throw new HandGoneError(`this worker cannot reach a sandbox of kind ${hand.kind}`);
+    try {
+      return await use(linkTo(hand.id));
+    } catch (error) {
+      if (error instanceof HandGoneError) forget(hand.id);
+      throw error;
+    }
+  };
   /** The id of a running container for the key; undefined when something was in the way that is now gone. */
   const bringUp = async (key: string, spec: HandSpec): Promise<string | undefined> => {
     limits ??= findLimits(docker, options.limits ?? {}).catch((error: unknown) => {
@@ -99,16 +110,9 @@ export function createDockerHands(options: DockerOptions): ListableHands {
       }
       throw new Error(`no container could be brought up for this sandbox in ${MAX_ROUNDS} attempts`);
     },
-    async execute(hand, call, context) {
-      if (hand.kind !== KIND)
-        throw new HandGoneError(`this worker cannot reach a sandbox of kind ${hand.kind}`);
-      try {
-        return await linkTo(hand.id).execute(call, context);
-      } catch (error) {
-        if (error instanceof HandGoneError) forget(hand.id);
-        throw error;
-      }
-    },
+    execute: (hand, call, context) => over(hand, (link) => link.execute(call, context)),
+    snapshot: (hand, store, context) => over(hand, (link) => link.snapshot(store, context)),
+    restore: (hand, snapshot, store, context) => over(hand, (link) => link.restore(snapshot, store, context)),
     async release(hand) {
       if (hand.kind !== KIND) return;
       forget(hand.id);

@@ -6,7 +6,9 @@ import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HandGoneError, type CallContext, type ToolCall, type ToolOutcome } from '../hands.ts';
+import type { Snapshot, SnapshotStore } from '../snapshot.ts';
 import { ConnectionLostError, createConnection, type Connection } from './connection.ts';
+import { restoreSnapshot, takeSnapshot, type KnownSnapshot } from './snapshots.ts';
 
 /** How a kind of hand reaches its runner, and finds out what has become of it. */
 export interface LinkSource {
@@ -21,6 +23,9 @@ export interface Link {
   /** Resolves when the runner answers. */
   ready(): Promise<void>;
   execute(call: ToolCall, context: CallContext): Promise<ToolOutcome>;
+  /** As the port's. Whoever uses this line keeps all snapshots of the hand in one store. */
+  snapshot(store: SnapshotStore, context: CallContext): Promise<Snapshot>;
+  restore(snapshot: string, store: SnapshotStore, context: CallContext): Promise<void>;
   close(): void;
 }
 
@@ -37,6 +42,7 @@ export function createLink(source: LinkSource): Link {
   let current: Promise<Connection> | undefined;
   let idle: NodeJS.Timeout | undefined;
   let busy = 0;
+  let known: KnownSnapshot | undefined;
 
   const connect = (): Promise<Connection> => {
     if (current !== undefined) return current;
@@ -71,6 +77,15 @@ export function createLink(source: LinkSource): Link {
   return {
     ready: () => request((connection) => connection.ping()),
     close,
+    async snapshot(store, { signal }) {
+      const taken = await untilAborted(signal, () =>
+        request(({ files }) => takeSnapshot({ files, store, signal }, known)),
+      );
+      known = { id: taken.id, bytes: taken.bytes };
+      return taken;
+    },
+    restore: (snapshot, store, { signal }) =>
+      untilAborted(signal, () => request(({ files }) => restoreSnapshot({ files, store, signal }, snapshot))),
     async execute(call, { signal }) {
       const abort = async (): Promise<never> => {
         const ended = request((connection) => connection.abort(call.id)).catch(() => undefined);
@@ -94,6 +109,21 @@ export function createLink(source: LinkSource): Link {
       }
     },
   };
+}
+
+/** Rejects at once when the signal aborts; what is under way then ends by itself at its next step. */
+async function untilAborted<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  signal.throwIfAborted();
+  const over = new AbortController();
+  const aborted = once(signal, 'abort', { signal: over.signal }).then(() => {
+    throw signal.reason;
+  });
+  aborted.catch(() => undefined);
+  try {
+    return await Promise.race([work(), aborted]);
+  } finally {
+    over.abort();
+  }
 }
 
 async function persist<T>(source: LinkSource, attempt: () => Promise<T>): Promise<T> {

@@ -298,6 +298,8 @@ function foldHidden(state: LoopState, event: HiddenBody): LoopState {
       return { ...provisioned(state), hand: event.hand, handFailure: null };
     case 'x.hand_failed':
       return { ...provisioned(state), hand: null, handFailure: event.reason };
+    case 'x.hand_snapshot':
+      return state;
     case 'x.hand_lost':
       return state.hand?.id === event.hand_id ? { ...state, hand: null } : state;
   }

@@ -6,12 +6,20 @@ import { blobs } from './migrations/0002-blobs.ts';
 import { sessionLog } from './migrations/0003-session-log.ts';
 import { sessionMoves } from './migrations/0004-session-moves.ts';
 import { segments } from './migrations/0005-segments.ts';
+import { sealedLogs } from './migrations/0006-sealed-logs.ts';
 
 /** A step; it must not change once it has been released. */
 type Migration = (db: Kysely<unknown>) => Promise<void>;
 
 /** All steps in order: the first is number 1. */
-const MIGRATIONS: readonly Migration[] = [controlPlane, blobs, sessionLog, sessionMoves, segments];
+const MIGRATIONS: readonly Migration[] = [
+  controlPlane,
+  blobs,
+  sessionLog,
+  sessionMoves,
+  segments,
+  sealedLogs,
+];
 
 /** Any number that nobody else would think of: who holds this lock of Postgres migrates. */
 const MIGRATION_LOCK = 7_236_142_088;

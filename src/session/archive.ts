@@ -1,5 +1,4 @@
 /** Carriers at rest: what was written to a log, so that it can be written down elsewhere and still be the same log. Pure. */
-import { DamagedLogError } from '../session.ts';
 import { createCounter, NOTHING_WRITTEN, type Author, type Draft, type Tally } from '../log.ts';
 
 /** One durable write. `timeUs`: when, in microseconds. */
@@ -47,37 +46,6 @@ export function settle(carriers: readonly WrittenCarrier[], after: Extent = NOTH
     lastUs = firstUs + kept.length - 1;
     return [{ position, timeUs: firstUs, author, drafts: kept }];
   });
-}
-
-/** What carriers are read from. */
-export interface CarrierSource {
-  /** Carriers from a position on, in order, at most `limit`. */
-  read(sessionId: string, position: number, limit: number): Promise<readonly ArchivedCarrier[]>;
-}
-
-const PAGE = 500;
-
-/**
- * Reads the carriers from a position to another one.
- *
- * @throws {DamagedLogError} when they end before
- */
-export async function readCarriers(
-  source: CarrierSource,
-  sessionId: string,
-  from: number,
-  to: number,
-): Promise<ArchivedCarrier[]> {
-  const carriers: ArchivedCarrier[] = [];
-  for (let position = from; position < to;) {
-    const page = await source.read(sessionId, position, PAGE);
-    const wanted = page.filter((carrier) => carrier.position < to);
-    const last = wanted.at(-1);
-    if (!last) throw new DamagedLogError(`the archive of ${sessionId} ends at ${position}, before ${to}`);
-    carriers.push(...wanted);
-    position = last.position + last.drafts.length;
-  }
-  return carriers;
 }
 
 /** Counts a log from its carriers. */

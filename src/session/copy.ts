@@ -36,8 +36,17 @@ export interface ForkRequest {
   readonly from: string;
   /** Whether what was under way at that position is begun anew; else it is closed as by an interrupt. */
   readonly resume: boolean;
+  /** What its first hand begins with; left out: empty. */
+  readonly workspace?: ForkedSnapshot;
   readonly newId: () => string;
   readonly nowUs: number;
+}
+
+/** A snapshot that a fork has of its own. */
+export interface ForkedSnapshot {
+  readonly id: string;
+  readonly bytes: number;
+  readonly addedBytes: number;
 }
 
 /** Says where a log before it comes from: its hand is not this session's. */
@@ -45,9 +54,17 @@ export function markOf({
   newId,
   from,
   position,
+  workspace,
   nowUs,
-}: Pick<ForkRequest, 'newId' | 'from' | 'nowUs'> & { readonly position: number }): WrittenCarrier {
-  const event = { id: newId(), type: 'x.session_forked', session_id: from, position } as const;
+}: Pick<ForkRequest, 'newId' | 'from' | 'workspace' | 'nowUs'> & {
+  readonly position: number;
+}): WrittenCarrier {
+  const files = workspace && {
+    snapshot: workspace.id,
+    bytes: workspace.bytes,
+    added_bytes: workspace.addedBytes,
+  };
+  const event = { id: newId(), type: 'x.session_forked', session_id: from, position, ...files } as const;
   return { author: 'server', timeUs: nowUs, drafts: [{ event }] };
 }
 

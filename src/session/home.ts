@@ -2,8 +2,9 @@
  * Port: where sessions live. A session's log is written by one engine at a time, its home. It may move to the other one
  * between two turns; positions, ids and times of what is in it stay as they are.
  */
-import type { ArchivedCarrier, CarrierSource } from './archive.ts';
+import type { ArchivedCarrier } from './archive.ts';
 import type { Segment } from './segments.ts';
+import type { CarrierSource } from './stretch.ts';
 
 /** The engines that a session can live on. */
 export type EngineName = 'temporal' | 'log';
@@ -27,6 +28,10 @@ export interface Home {
   readonly isReviving: boolean;
   /** Whether it is being deleted. */
   readonly isClosing: boolean;
+  /** Up to which position segments cover the archive. */
+  readonly sealed: number;
+  /** Names the log: a session that was deleted, and taken in again from a file, has another one. */
+  readonly logId: string | null;
 }
 
 /** The home of a session that was born on Temporal and never moved: nothing else is known of it. */
@@ -40,6 +45,8 @@ export const BORN_ON_TEMPORAL: Home = {
   movingTo: undefined,
   isReviving: false,
   isClosing: false,
+  sealed: 0,
+  logId: null,
 };
 
 /** Whether the session has not moved from the one to the other. */

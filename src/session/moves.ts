@@ -5,11 +5,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Tally } from '../log.ts';
 import type { LoopState } from '../loop/state.ts';
-import { SessionGoneError, type SessionSeed, type Sessions } from '../session.ts';
+import { SessionGoneError, type SessionSeed, type Sessions, type SessionView } from '../session.ts';
 import { foldView } from '../view.ts';
-import { readCarriers, settle, tallyOf, type FinishedRun, type WrittenCarrier } from './archive.ts';
+import { settle, tallyOf, type FinishedRun, type WrittenCarrier } from './archive.ts';
 import { isSameHome, type EngineName, type Home, type Homes } from './home.ts';
+import { range } from './kept-log.ts';
+import type { Reader } from './reader.ts';
 import type { Readers } from './readers.ts';
+import { readCarriers } from './stretch.ts';
 
 /** Lives of sessions on Temporal. Implementation: `engine/temporal/lives.ts`. */
 export interface Lives {
@@ -85,6 +88,8 @@ const LOOK_AGAIN_MS = 100;
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5000;
 const MOST_AT_ONCE = 100;
+/** Entries that are folded at a time. */
+const PIECE = 500;
 
 /** Makes the moves of a process. */
 export function createMoves(deps: MovesDeps): Moves {
@@ -172,11 +177,10 @@ function createMove(deps: MoveDeps, signal: AbortSignal): (id: string) => Promis
 
   /** Its log is sealed: a workflow goes on with what the loop remembers. */
   async function arrive(id: string, home: Home): Promise<void> {
-    const { entries } = await readers.synced(id);
-    const { title, loop } = foldView(undefined, entries.slice(0, home.base));
+    const { title, loop } = await viewAt(await readers.synced(id), home.base);
     const [first] = await sessions.getEvents(id, { to: 1 });
     if (first?.event.type !== 'x.session_created') throw new SessionGoneError(`no session ${id}`);
-    const tally = tallyOf(await readCarriers(homes, id, 0, home.base));
+    const tally = tallyOf(await readCarriers(homes, { sessionId: id, from: 0, to: home.base }));
     await lives.begin(id, home, { seed: { ...first.event, title }, state: loop, tally });
     await homes.arrived(id, home.life);
     const now = await homes.find(id);
@@ -190,7 +194,7 @@ function createMove(deps: MoveDeps, signal: AbortSignal): (id: string) => Promis
       if (error instanceof SessionGoneError && home.base === 0) await homes.forget(id);
       throw error;
     });
-    const brought = await readCarriers(homes, id, 0, home.base);
+    const brought = await readCarriers(homes, { sessionId: id, from: 0, to: home.base });
     const after = { tally: tallyOf(brought), lastUs: home.lastUs };
     await homes.adopt(id, home.life, settle(written, after));
     const now = await homes.find(id);
@@ -224,4 +228,12 @@ function createMove(deps: MoveDeps, signal: AbortSignal): (id: string) => Promis
       }
     }
   };
+}
+
+/** What the log says of the session up to a position. */
+async function viewAt(reader: Reader, end: number): Promise<SessionView> {
+  let view = foldView(undefined, []);
+  for (let from = 0; from < end; from += PIECE)
+    view = foldView(view, await reader.at(range(from, Math.min(from + PIECE, end))));
+  return view;
 }

@@ -1,38 +1,39 @@
 /**
- * Follows one session's log and keeps what it has read. One reading loop serves every reader of the session in this
- * process, and only while somebody waits: watching adds no byte to anything durable.
+ * Follows one session's log. One reading loop serves every reader of the session in this process, and only while
+ * somebody waits: watching adds no byte to anything durable.
  */
 import type { Entry } from '../log.ts';
-import { SessionGoneError, type SessionView } from '../session.ts';
+import { DamagedLogError, SessionGoneError, type SessionView } from '../session.ts';
 import { foldView } from '../view.ts';
 import type { LogCursor } from './cursor.ts';
+import { createKeptLog, type ReadLog } from './kept-log.ts';
 import { createWaiting, type Waiting } from './waiting.ts';
 
 /** A session as far as it has been read. */
-export interface Reader extends Waiting {
-  readonly entries: readonly Entry[];
+export interface Reader extends Waiting, ReadLog {
   readonly view: SessionView | undefined;
   /** Whether nothing will follow. */
   readonly closed: boolean;
   /** Reads up to what is durable now. */
   sync(): Promise<void>;
-  /** Whether an event with this id is in the log. */
-  has(id: string): boolean;
 }
 
 /** Starts a reader; it reads nothing before it is asked. */
-export function createReader(cursor: LogCursor): Reader {
-  const entries: Entry[] = [];
-  const ids = new Set<string>();
+export function createReader(cursor: LogCursor, log = createKeptLog()): Reader {
   /** Entries that the view does not know yet. */
   const unseen: Entry[] = [];
   let view: SessionView | undefined;
 
   /** Brings the view up to the entries. Content that cannot be read now is tried again by the next read. */
   async function look(): Promise<void> {
-    for (let [entry] = unseen; entry; [entry] = unseen) {
-      view = foldView(view, [shapesView(entry) ? await cursor.unpack(entry) : entry]);
-      unseen.shift();
+    let seen = 0;
+    try {
+      for (const entry of unseen) {
+        view = foldView(view, [shapesView(entry) ? await cursor.unpack(entry) : entry]);
+        seen += 1;
+      }
+    } finally {
+      unseen.splice(0, seen);
     }
   }
 
@@ -42,16 +43,25 @@ export function createReader(cursor: LogCursor): Reader {
     async readMore(signal) {
       if (unseen.length > 0) return look();
       for (const entry of await cursor.next(signal)) {
-        entries.push(entry);
+        log.add(entry);
         unseen.push(entry);
-        ids.add(entry.event.id);
       }
       await look();
+      await log.trim();
     },
   });
 
   return {
-    entries,
+    ...log,
+    async at(positions) {
+      try {
+        return await log.at(positions);
+      } catch (error) {
+        // Of a session that has been deleted nothing is damaged.
+        if (error instanceof DamagedLogError) await cursor.mark();
+        throw error;
+      }
+    },
     get view() {
       return view;
     },
@@ -60,7 +70,6 @@ export function createReader(cursor: LogCursor): Reader {
     },
     until,
     isLive,
-    has: (id) => ids.has(id),
     async sync() {
       const isReached = await cursor.mark();
       await until(() => unseen.length === 0 && isReached(), new AbortController().signal);

@@ -1,7 +1,8 @@
 /** The readers of this process: one a session, kept while it is in use. */
 import { LRUCache } from 'lru-cache';
-import type { SessionView } from '../session.ts';
+import { LogReplacedError, type SessionView } from '../session.ts';
 import type { LogCursor } from './cursor.ts';
+import { createKeptLog, type ReadBack } from './kept-log.ts';
 import { createReader, type Reader } from './reader.ts';
 
 /** A reader that has read something. */
@@ -19,14 +20,17 @@ export interface Readers {
 
 const READERS_KEPT = 1000;
 
-/** Makes the readers of a process. */
-export function createReaders(cursorOf: (id: string) => LogCursor): Readers {
+/** Makes the readers of a process. Without an archive they keep all that they read. */
+export function createReaders(
+  cursorOf: (id: string) => LogCursor,
+  archiveOf: (id: string) => ReadBack | undefined = () => undefined,
+): Readers {
   const readers = new LRUCache<string, Reader>({ max: READERS_KEPT });
 
   function readerOf(id: string): Reader {
     const known = readers.get(id);
     if (known) return known;
-    const reader = createReader(cursorOf(id));
+    const reader = createReader(cursorOf(id), createKeptLog(archiveOf(id)));
     readers.set(id, reader);
     return reader;
   }
@@ -38,6 +42,7 @@ export function createReaders(cursorOf: (id: string) => LogCursor): Readers {
       await reader.sync();
     } catch (error) {
       readers.delete(id);
+      if (error instanceof LogReplacedError) return synced(id);
       throw error;
     }
     return reader as LoadedReader;

@@ -1,7 +1,7 @@
 /** A cursor that follows a session from home to home. What it gives is one sequence, wherever it was read. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Entry } from '../log.ts';
-import { DamagedLogError, HistoryGapError, SessionGoneError } from '../session.ts';
+import { DamagedLogError, HistoryGapError, LogReplacedError, SessionGoneError } from '../session.ts';
 import type { LogCursor } from './cursor.ts';
 import { isSameHome, isSameStep, type Home } from './home.ts';
 
@@ -59,6 +59,10 @@ function createTrail({ home, cursorAt, onCut }: RoutedCursorDeps, given: () => n
     stoppedMs: Number.NEGATIVE_INFINITY,
     async relocate() {
       const now = await home();
+      if (place && place.home.logId !== now.logId) {
+        onCut();
+        throw new LogReplacedError('the session was deleted, and another log has its id');
+      }
       if (place && isSameHome(place.home, now)) {
         place = { ...place, home: now };
         return place;
@@ -83,6 +87,7 @@ function createTrail({ home, cursorAt, onCut }: RoutedCursorDeps, given: () => n
             at = begin(now.home);
             continue;
           }
+          if (now.home.base < at.base) throw new SessionGoneError('the session is gone, and its archive');
           if (isSameStep(at.home, now.home)) {
             if (now.home.engine !== now.home.movingTo) throw error;
             return await inBetween();

@@ -10,17 +10,30 @@ export interface Segment {
   readonly from: number;
   /** Behind the last position. */
   readonly to: number;
-  /** The run of Temporal that wrote it, behind what the session brought along. */
+  /** How often the session had come to Temporal by then. */
   readonly life: number;
-  readonly runId: string;
+  /** The run of Temporal that wrote it, behind what the session brought along. Undefined: the log engine wrote it. */
+  readonly runId: string | undefined;
   /** SHA-256 over the digest of the segment before and its own carriers, in hex. */
   readonly sha256: string;
 }
 
-/** The digest of a segment. `before`: of the one before; undefined: it is the first. */
-export function digestOf(before: string | undefined, carriers: readonly ArchivedCarrier[]): string {
+/** A segment's digest, as far as its carriers have been taken in. */
+export interface Digest {
+  /** The carriers that follow, in order. */
+  add(carriers: readonly ArchivedCarrier[]): void;
+  /** In hex. Nothing can be added any more. */
+  end(): string;
+}
+
+/** Starts the digest of a segment. `before`: of the one before; undefined: it is the first. */
+export function createDigest(before: string | undefined): Digest {
   const hash = createHash('sha256').update(`${before ?? ''}\n`);
-  for (const { position, timeUs, author, drafts } of carriers)
-    hash.update(`${position} ${timeUs} ${author} ${JSON.stringify(drafts)}\n`);
-  return hash.digest('hex');
+  return {
+    add(carriers) {
+      for (const { position, timeUs, author, drafts } of carriers)
+        hash.update(`${position} ${timeUs} ${author} ${JSON.stringify(drafts)}\n`);
+    },
+    end: () => hash.digest('hex'),
+  };
 }

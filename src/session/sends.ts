@@ -2,12 +2,13 @@
  * Bounds what clients have under way: a session is a single line, and who sends faster than it moves is told to come
  * again. Each process bounds its own; what a log holds is bounded for all of them.
  */
-import type { Draft, Entry } from '../log.ts';
+import type { Draft } from '../log.ts';
 import { MOST_QUEUED, SessionBusyError, type SessionView } from '../session.ts';
+import type { LogIndex } from './log-index.ts';
 
 /** A session's log as far as this process has read it. */
 export interface Known {
-  readonly entries: readonly Entry[];
+  readonly index: Pick<LogIndex, 'length' | 'typeAt'>;
   readonly view: SessionView | undefined;
   has(id: string): boolean;
 }
@@ -49,7 +50,7 @@ export function createSends(): Sends {
     const coming = [...others].flat().filter((message) => !known.has(message)).length;
     if (waiting > 0 && (known.view?.loop.queue.length ?? 0) + coming + waiting > MOST_QUEUED)
       throw new SessionBusyError(`more than ${MOST_QUEUED} messages are waiting to be taken up`);
-    if (!isUrgent && known.view?.loop.status !== 'idle' && unheard(known.entries) >= MOST_UNHEARD)
+    if (!isUrgent && known.view?.loop.status !== 'idle' && unheard(known.index) >= MOST_UNHEARD)
       throw new SessionBusyError(`session ${id} has got ${MOST_UNHEARD} events in a single step of its turn`);
   }
 
@@ -82,10 +83,10 @@ function ends(draft: Draft): boolean {
 }
 
 /** Counts what clients have written since the last step of a turn began, no further than it matters. */
-function unheard(entries: readonly Entry[]): number {
+function unheard({ length, typeAt }: Known['index']): number {
   let count = 0;
-  for (let at = entries.length - 1; at >= 0 && count < MOST_UNHEARD; at -= 1) {
-    const type = entries[at]?.event.type ?? '';
+  for (let at = length - 1; at >= 0 && count < MOST_UNHEARD; at -= 1) {
+    const type = typeAt(at);
     if (type === 'span.model_request_start' || type === 'session.status_idle') break;
     if (isByClient(type)) count += 1;
   }

@@ -2,6 +2,7 @@
 import type { Blobs } from '../blobs.ts';
 import type { Draft, Entry } from '../log.ts';
 import { SessionGoneError, SessionStoppedError, SessionTerminatedError, type Sessions } from '../session.ts';
+import { formatMicros } from '../wire/time.ts';
 import { settle, type ArchivedCarrier, type WrittenCarrier } from './archive.ts';
 import { LogClosedError, type Backend } from './backend.ts';
 import { selectEvents, selectSlice } from './listing.ts';
@@ -52,7 +53,7 @@ export function createSessions({ backend, readers, blobs, begin }: SessionsDeps)
 
   async function write(id: string, drafts: readonly Draft[]): Promise<Entry[]> {
     const reader = readerOf(id);
-    const from = reader.entries.length;
+    const from = reader.index.length;
     const packed = await packFor(id, drafts);
     await orRefused(id, () => backend.emit(id, packed));
     const ids = drafts.flatMap((draft) => ('event' in draft ? [draft.event.id] : []));
@@ -61,7 +62,7 @@ export function createSessions({ backend, readers, blobs, begin }: SessionsDeps)
       AbortSignal.timeout(VISIBLE_WITHIN_MS),
     );
     if (!visible && reader.closed) throw await refusalOf(id);
-    return firstForms(reader.entries, drafts, from);
+    return firstForms(reader, drafts, from);
   }
 
   return {
@@ -79,15 +80,16 @@ export function createSessions({ backend, readers, blobs, begin }: SessionsDeps)
     emitEvent: (id, drafts) => sends.admit(id, { drafts, known: readerOf(id) }, () => write(id, drafts)),
 
     async getEvents(id, slice = {}) {
-      const reader =
-        slice.throughId === undefined ? await synced(id) : await readThrough(readerOf(id), slice.throughId);
-      return unpackAll(blobs, id, selectSlice(reader.entries, slice));
+      const { throughId } = slice;
+      const reader = throughId === undefined ? await synced(id) : readerOf(id);
+      const through = throughId === undefined ? undefined : await readThrough(reader, throughId);
+      return unpackAll(blobs, id, await reader.at(selectSlice(reader.index, slice, through)));
     },
 
     async listEvents(id, query) {
-      const { entries } = await synced(id);
-      const page = selectEvents(entries, query);
-      return { ...page, entries: await unpackAll(blobs, id, page.entries) };
+      const reader = await synced(id);
+      const { positions, next } = selectEvents(reader.index, query);
+      return { entries: await unpackAll(blobs, id, await reader.at(positions)), next };
     },
 
     async getSession(id, freshness) {
@@ -96,7 +98,7 @@ export function createSessions({ backend, readers, blobs, begin }: SessionsDeps)
 
     async follow(id, signal, position) {
       const reader = await live(id);
-      const from = position ?? reader.entries.length;
+      const from = position ?? reader.index.length;
       return { from, entries: tail(reader, from, signal, (entries) => unpackAll(blobs, id, entries)) };
     },
 
@@ -112,18 +114,26 @@ export function createSessions({ backend, readers, blobs, begin }: SessionsDeps)
   };
 }
 
-async function readThrough(reader: Reader, id: string): Promise<Reader> {
-  await reader.until(() => reader.has(id), AbortSignal.timeout(THERE_WITHIN_MS));
-  if (!reader.has(id)) throw new SessionGoneError(`the log has no event ${id}`);
-  return reader;
+/** Waits for an event, and answers where it is. One that has been read long ago is looked for only where it is awaited in vain. */
+async function readThrough(reader: Reader, id: string): Promise<number> {
+  if (!reader.has(id)) {
+    const old = await reader.positionOf(id);
+    if (old !== undefined) return old;
+    await reader.until(() => reader.has(id), AbortSignal.timeout(THERE_WITHIN_MS));
+  }
+  const position = await reader.positionOf(id);
+  if (position === undefined) throw new SessionGoneError(`the log has no event ${id}`);
+  return position;
 }
 
-/** The events just sent, as they were when they came in. What is not visible yet is queued. */
-function firstForms(entries: readonly Entry[], drafts: readonly Draft[], from: number): Entry[] {
+/** The events just sent, as they were when they came in, from a position on. What is not visible yet is queued. */
+function firstForms(reader: Reader, drafts: readonly Draft[], from: number): Entry[] {
   return drafts.flatMap((draft) => {
     if (!('event' in draft)) return [];
-    const found = entries.find(({ event, position }) => position >= from && event.id === draft.event.id);
-    const stamp = found?.event.processed_at ?? null;
-    return [{ position: found?.position ?? -1, event: { ...draft.event, processed_at: stamp } }];
+    const first = reader.firstOf(draft.event.id) ?? -1;
+    const position = first < from ? -1 : first;
+    const timeUs = reader.index.timeUsAt(position);
+    const at = timeUs === undefined ? null : formatMicros(timeUs);
+    return [{ position, event: { ...draft.event, processed_at: at } }];
   });
 }

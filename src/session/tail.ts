@@ -1,5 +1,6 @@
 /** The tail of a log, over the reader that follows its history. */
 import type { Entry } from '../log.ts';
+import { range } from './kept-log.ts';
 import type { Reader } from './reader.ts';
 
 /** Content is put back piece by piece, so that a long log is never in memory as a whole with all its content. */
@@ -14,10 +15,11 @@ export async function* tail(
 ): AsyncIterable<readonly Entry[]> {
   let next = from;
   while (!signal.aborted) {
-    const isSealed = reader.entries.at(-1)?.event.type === 'session.status_terminated';
-    if (isSealed && next >= reader.entries.length) return;
-    if (!(await reader.until(() => reader.entries.length > next, signal))) return;
-    const piece = reader.entries.slice(next, next + MOST_AT_ONCE);
+    const { index } = reader;
+    const isSealed = index.typeAt(index.length - 1) === 'session.status_terminated';
+    if (isSealed && next >= index.length) return;
+    if (!(await reader.until(() => index.length > next, signal))) return;
+    const piece = await reader.at(range(next, Math.min(next + MOST_AT_ONCE, index.length)));
     next += piece.length;
     yield await unpackThem(piece);
   }

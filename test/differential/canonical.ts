@@ -30,7 +30,7 @@ export function toCanonical(transcript: Transcript, { withoutSettings }: Canonic
   const entries = inCallOrder(transcript.entries)
     .map(withoutStorage)
     .map(withoutCutOffJudge)
-    .map((entry) => (withoutSettings ? withoutPolicy(entry) : entry));
+    .map((entry) => (withoutSettings ? withoutPolicy(entry) : withoutFiles(entry)));
   return {
     log: entries.map((entry) => rename(entry)),
     answers: transcript.outcomes.map((outcome) => withoutVisibility(rename(outcome))),
@@ -88,15 +88,23 @@ function withoutStorage(entry: Entry): Entry {
   return rest;
 }
 
+/** What a hand's files were depends on what else ran in it at that moment, and whether they were kept on the disk. */
+function withoutFiles(entry: Entry): object {
+  const { event, ...rest } = entry;
+  if (event.type !== 'x.hand_snapshot') return entry;
+  const { id, type, hand_id, tool_use_id, processed_at } = event;
+  return { ...rest, event: { id, type, hand_id, tool_use_id, processed_at } };
+}
+
 function withoutPolicy(entry: Entry): object {
-  if (entry.event.type !== 'x.session_created') return entry;
+  if (entry.event.type !== 'x.session_created') return withoutFiles(entry);
   const { policy: _, ...event } = entry.event;
   return { ...entry, event };
 }
 
 /**
  * Puts results into the order of their calls where nothing determines another one: those of calls of one answer that
- * ran at the same time, which stand in the log side by side. Calls that wait for the test to let them end are not
+ * ran at the same time, which stand in the log side by side, each with the note of its snapshot behind it. Calls that wait for the test to let them end are not
  * moved, unless an interrupt ended them.
  */
 export function inCallOrder(entries: readonly Entry[]): Entry[] {
@@ -106,12 +114,17 @@ export function inCallOrder(entries: readonly Entry[]): Entry[] {
     if (event.type !== 'agent.tool_use') return;
     calls.set(event.id, { rank, isGated: JSON.stringify(event.input).includes('until [ -e') });
   });
-  const rankOf = ({ event }: Entry): number | undefined => {
-    if (event.type !== 'agent.tool_result') return undefined;
-    const called = calls.get(event.tool_use_id);
+  const interrupted = new Set<string>();
+  for (const { event } of entries) {
+    if (event.type !== 'agent.tool_result') continue;
     const [block] = event.content ?? [];
-    const isInterrupted = block?.type === 'text' && block.text === INTERRUPTED;
-    return called === undefined || (called.isGated && !isInterrupted) ? undefined : called.rank;
+    if (block?.type === 'text' && block.text === INTERRUPTED) interrupted.add(event.tool_use_id);
+  }
+  const rankOf = ({ event }: Entry): number | undefined => {
+    if (event.type !== 'agent.tool_result' && event.type !== 'x.hand_snapshot') return undefined;
+    const called = calls.get(event.tool_use_id);
+    const isFree = called !== undefined && (!called.isGated || interrupted.has(event.tool_use_id));
+    return isFree ? called.rank : undefined;
   };
   for (let from = 0; from < ordered.length;) {
     let to = from;

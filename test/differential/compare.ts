@@ -1,8 +1,9 @@
 /** Finds the first difference between two servers that were told the same, and faults of each by itself. */
-import { currentForms, isHidden } from '../../src/log.ts';
+import { isHidden } from '../../src/log.ts';
 import { isDeepStrictEqual } from 'node:util';
 import { toCanonical, type CanonicalOptions, type Part } from './canonical.ts';
 import type { Transcript } from './play.ts';
+import { currentForms } from '../support/projection.ts';
 
 /** The first place where two conversations differ. */
 export interface Difference {

@@ -9,6 +9,8 @@ import { HandGoneError, type HandRef, type ToolOutcome } from '../../src/hands.t
 import { createConnection } from '../../src/hands/connection.ts';
 import { suspendIfIdle, type PresentLife } from '../../src/hands/idle.ts';
 import { reapHands, type ListableHands } from '../../src/hands/reap.ts';
+import { NoSnapshotError, toManifest } from '../../src/snapshot.ts';
+import { createMemoryStore } from '../support/snapshots.ts';
 import { fromRecipe, suspendOverAndOver, type Recipe, type Task } from './caller.ts';
 import { bash, call, freshId, never, run, startCaller, text, until, untilFile } from './support.ts';
 
@@ -477,6 +479,103 @@ export function testHands(setUp: () => Promise<HandsUnderTest>): void {
     it('of another kind is refused as gone, and left alone when released', async () => {
       await hands.release({ ...hand, kind: 'other' });
       await expect(bash(hands, { ...hand, kind: 'other' }, 'true')).rejects.toBeInstanceOf(HandGoneError);
+    });
+  });
+
+  describe('a snapshot', () => {
+    const FILL =
+      'mkdir -p a/b; echo one > a/f; cp a/f a/b/same; : > empty; ln -s a/f link; ln -s /etc/passwd out; ' +
+      'chmod 750 a/f; head -c 3000000 /dev/zero > large; mkfifo pipe; chmod 555 a';
+    const SHOW =
+      'find . -mindepth 1 ! -name pipe -printf "%p %y %m %s %l\\n" | sort; cat a/f a/b/same; cksum large';
+
+    it('is laid out in another hand as it was, and both go on alone', async () => {
+      const store = createMemoryStore();
+      await bash(hands, hand, FILL);
+      const shown = text(await bash(hands, hand, SHOW));
+      const { id, bytes } = await hands.snapshot(hand, store, never);
+      expect(bytes).toBe(3_000_008);
+      const other = await provision('restored');
+      await hands.restore(other, id, store, never);
+      await hands.restore(other, id, store, never);
+      expect(text(await bash(hands, other, SHOW))).toBe(shown);
+      // All of it is the tools' own.
+      expect(await bash(hands, other, 'chmod 700 a; echo two > a/f; rm large')).toMatchObject({
+        isError: false,
+      });
+      expect(text(await bash(hands, hand, SHOW))).toBe(shown);
+      await bash(hands, hand, 'chmod 755 a');
+    });
+
+    it('is the same one for the same files, and adds nothing', async () => {
+      const store = createMemoryStore();
+      const fresh = await provision('same');
+      await bash(hands, fresh, 'echo one > f');
+      const first = await hands.snapshot(fresh, store, never);
+      expect(first.addedBytes).toBeGreaterThan(4);
+      expect(await hands.snapshot(fresh, store, never)).toMatchObject({ id: first.id, addedBytes: 0 });
+      const fromElsewhere = fromRecipe(kind.recipe);
+      expect(await fromElsewhere.snapshot(fresh, store, never)).toMatchObject({
+        id: first.id,
+        bytes: 4,
+        addedBytes: 0,
+      });
+      await bash(hands, fresh, 'echo two > f');
+      const second = await hands.snapshot(fresh, store, never);
+      expect(second.id).not.toBe(first.id);
+      expect(second.takenUs).toBeGreaterThan(first.takenUs);
+    });
+
+    it('is not there of what tools may not read, and the reason names it', async () => {
+      const fresh = await provision('unreadable');
+      await bash(hands, fresh, 'echo x > shut; chmod 000 shut');
+      const taken = hands.snapshot(fresh, createMemoryStore(), never);
+      await expect(taken).rejects.toBeInstanceOf(NoSnapshotError);
+      await expect(taken).rejects.toThrow('"shut" cannot be read (EACCES)');
+    });
+
+    it('is not laid out in a hand in which a call has run, also by another process', async () => {
+      const store = createMemoryStore();
+      await bash(hands, hand, 'echo one > f');
+      const { id } = await hands.snapshot(hand, store, never);
+      const used = await provision('used');
+      await bash(hands, used, 'echo mine > f');
+      await hands.suspendAll(AbortSignal.timeout(30_000));
+      await expect(hands.restore(used, id, store, never)).rejects.toThrow('a call has run in it already');
+      expect(text(await bash(hands, used, 'cat f'))).toBe('mine');
+    });
+
+    it('has what a suspended hand kept', async () => {
+      const store = createMemoryStore();
+      const fresh = await provision('suspended with files');
+      await bash(hands, fresh, 'echo one > f');
+      const before = await hands.snapshot(fresh, store, never);
+      await hands.suspendAll(AbortSignal.timeout(30_000));
+      const after = await hands.snapshot(fresh, store, never);
+      expect(after).toMatchObject({ id: before.id, addedBytes: 0 });
+      expect(after.takenUs).toBeGreaterThan(before.takenUs);
+    });
+
+    it('that is aborted rejects with the reason; the hand goes on', async () => {
+      const reason = new Error('enough');
+      const store = { ...createMemoryStore(), has: () => new Promise<never>(() => undefined) };
+      const controller = new AbortController();
+      await bash(hands, hand, 'echo one > f');
+      const taken = hands.snapshot(hand, store, { signal: controller.signal });
+      controller.abort(reason);
+      await expect(taken).rejects.toBe(reason);
+      expect(text(await bash(hands, hand, 'cat f'))).toBe('one');
+    });
+
+    it('cannot be had of a hand that is gone', async () => {
+      const gone = await provision('gone with its files');
+      await bash(hands, gone, 'echo one > f');
+      await kind.kill(gone);
+      await expect(hands.snapshot(gone, createMemoryStore(), never)).rejects.toBeInstanceOf(HandGoneError);
+      const store = createMemoryStore();
+      await store.put([Buffer.from(toManifest([]))]);
+      const [empty] = store.puts;
+      await expect(hands.restore(gone, empty ?? '', store, never)).rejects.toBeInstanceOf(HandGoneError);
     });
   });
 

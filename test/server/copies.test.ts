@@ -18,6 +18,13 @@ interface Placed {
 interface Fork {
   readonly id: string;
   readonly position: number;
+  readonly workspace: {
+    readonly state: string;
+    readonly reason?: string;
+    readonly snapshot?: string;
+    readonly bytes?: number;
+    readonly added_bytes?: number;
+  };
 }
 
 const bash = (command: string) => ({ call: 'bash', input: { command } });
@@ -75,10 +82,16 @@ describe('a fork', () => {
   it('of the whole log is at rest, with a workspace of its own', async () => {
     const live = await bed.live();
     await live.turn(script(bash('echo here > f'), { say: LONG }));
-    const { id } = await fork(live.id);
+    const { id, workspace } = await fork(live.id);
+    expect(workspace).toEqual({
+      state: 'snapshot',
+      snapshot: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
+      bytes: 5,
+      added_bytes: expect.any(Number) as number,
+    });
     expect(await slice(id)).toEqual(await slice(live.id));
-    const listed = await turn(id, script(bash('cat f || echo none'), { say: 'done' }));
-    expect(textOf(only(listed, 'agent.tool_result')[1])).toContain('none');
+    const listed = await turn(id, script(bash('cat f; echo there > f'), { say: 'done' }));
+    expect(textOf(only(listed, 'agent.tool_result')[1])).toBe('here');
     await live.turn(script(bash('cat f'), { say: 'done' }));
     expect(textOf(only(await live.list(), 'agent.tool_result')[1])).toBe('here');
   });
@@ -127,6 +140,111 @@ describe('a fork', () => {
       LONG.trim().length,
       5,
     ]);
+  });
+});
+
+describe("a fork's workspace", () => {
+  /** The results of a session's calls, in their order. */
+  const results = (listed: Parameters<typeof only>[0]): string[] =>
+    only(listed, 'agent.tool_result').map(textOf);
+  const look = script(bash('cat f 2>&1; ls -A'), { say: 'done' });
+  /** What a fork's next call sees, once what was under way is closed. */
+  const seenBy = async (id = ''): Promise<string | undefined> => {
+    await atRest(id);
+    return results(await turn(id, look)).at(-1);
+  };
+
+  it('is what it was at the position, whatever came later, also when the original is deleted', async () => {
+    const live = await bed.live();
+    await live.turn(script(bash('mkdir -p a; echo one | tee f > a/b; chmod 755 f'), { say: 'done' }));
+    const after = (await slice(live.id)).length;
+    await live.turn(script(bash('echo two > f; rm -r a; touch new'), { say: 'done' }));
+    const position = (await slice(live.id))[after]?.position;
+    const early = await fork(live.id, { position });
+    const late = await fork(live.id);
+    expect(early.workspace).toMatchObject({ state: 'snapshot', bytes: 8 });
+    expect(late.workspace).toMatchObject({ state: 'snapshot', bytes: 4 });
+    await live.turn(look);
+    live.close();
+    expect(results(await live.list()).at(-1)).toBe('two\nf\nnew');
+    await bed.client.beta.sessions.delete(live.id);
+    expect(await seenBy(early.id)).toBe('one\na\nf');
+    const more = script(bash('cat a/b; stat -c %a f'), { say: 'done' });
+    expect(results(await turn(early.id, more)).at(-1)).toBe('one\n755');
+    expect(await seenBy(late.id)).toBe('two\nf\nnew');
+  });
+
+  it('is there right behind the result of the call that made it, and not before', async () => {
+    const live = await bed.live();
+    await live.turn(script(bash('echo one > f'), bash('echo two > f'), { say: 'done' }));
+    const ends = (await slice(live.id)).filter(({ event }) => event.type === 'agent.tool_result');
+    const forks = await Promise.all(
+      ends.flatMap(({ position }) => [
+        fork(live.id, { position }),
+        fork(live.id, { position: position + 1 }),
+      ]),
+    );
+    expect(forks.map(({ workspace: { state, bytes } }) => [state, bytes])).toEqual([
+      ['empty', undefined],
+      ['snapshot', 4],
+      ['snapshot', 4],
+      ['snapshot', 4],
+    ]);
+    const [, one, before, two] = forks;
+    // Nothing says that the second call had begun when its order was written.
+    expect(before?.workspace).toEqual(one?.workspace);
+    expect(await seenBy(one?.id)).toBe('one\nf');
+    expect(await seenBy(two?.id)).toBe('two\nf');
+  });
+
+  it('is not known while a call runs that began before the position', async () => {
+    const live = await bed.live();
+    const calls = [bash('echo one > f'), bash('echo two > g')];
+    await live.turn(script({ calls }, { say: 'done' }));
+    const ends = (await slice(live.id)).filter(({ event }) => event.type === 'agent.tool_result');
+    const [first, second] = await Promise.all(
+      ends.map(({ position }) => fork(live.id, { position: position + 1 })),
+    );
+    expect(first?.workspace).toEqual({ state: 'none', reason: 'a call was under way' });
+    expect(await seenBy(first?.id)).toContain('No such file');
+    expect(await seenBy(second?.id)).toBe('one\nf\ng');
+  });
+
+  it('goes along with a fork of a fork, before that one has used it and after', async () => {
+    const live = await bed.live();
+    await live.turn(script(bash('echo one > f'), { say: 'done' }));
+    const first = await fork(live.id);
+    const unused = await fork(first.id);
+    expect(unused.workspace).toEqual(first.workspace);
+    await atRest(first.id);
+    await turn(first.id, script(bash('echo more >> f'), { say: 'done' }));
+    const used = await fork(first.id);
+    const inherited = await fork(first.id, { position: first.position });
+    expect(inherited.workspace).toEqual(first.workspace);
+    expect(await seenBy(unused.id)).toBe('one\nf');
+    expect(await seenBy(used.id)).toBe('one\nmore\nf');
+  });
+
+  it('is empty where no call was made, and where one only read', async () => {
+    const live = await bed.live();
+    await live.turn(script({ say: 'one' }));
+    expect((await fork(live.id)).workspace).toEqual({ state: 'empty', reason: 'no sandbox was used' });
+    await live.turn(script({ call: 'glob', input: { pattern: '*' } }, { say: 'two' }));
+    expect((await fork(live.id)).workspace).toEqual({
+      state: 'empty',
+      reason: 'no call had run in the sandbox that may change files',
+    });
+  });
+
+  it('is not there where it was too large, and says so', async () => {
+    const live = await bed.live();
+    await live.turn(script(bash('truncate -s 65M large'), { say: 'done' }));
+    const { id, workspace } = await fork(live.id);
+    expect(workspace).toEqual({
+      state: 'none',
+      reason: 'no snapshot was taken: "large" is larger than 64 MiB',
+    });
+    expect(await seenBy(id)).toContain('No such file');
   });
 });
 

@@ -4,10 +4,11 @@
  * reads a log is tested against more than today's loop would write.
  */
 import fc from 'fast-check';
-import { createProjection, type Author, type Draft, type Entry, type ModelOutcome } from '../../src/log.ts';
+import { type Author, type Draft, type Entry, type ModelOutcome } from '../../src/log.ts';
 import { signThinking } from '../../src/model/signature.ts';
 import { policyOf } from './policy.ts';
 import type { AgentSnapshot, MessageBlock, ResultBlock, TextBlock } from '../../src/wire/event.ts';
+import { collectLog } from './projection.ts';
 
 /** One durable write. */
 export interface Carrier {
@@ -79,7 +80,7 @@ export function created(agent: AgentSnapshot = AGENT, policy = policyOf()): Draf
 
 /** The entries that carriers make, a millisecond apart. */
 export function entriesOf(carriers: readonly Carrier[]): readonly Entry[] {
-  const log = createProjection();
+  const log = collectLog();
   carriers.forEach(({ drafts, author }, index) => log.append(drafts, (index + 1) * 1000, author));
   return log.entries;
 }

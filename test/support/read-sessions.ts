@@ -17,11 +17,11 @@ export function readSessions(source: FakeSource): Sessions {
     },
     async getEvents(_, slice = {}) {
       await reader.sync();
-      return selectSlice(reader.entries, slice);
+      return await reader.at(selectSlice(reader.index, slice));
     },
     async follow(_, signal, position) {
       await reader.sync();
-      const from = position ?? reader.entries.length;
+      const from = position ?? reader.index.length;
       return { from, entries: tail(reader, from, signal, async (entries) => entries) };
     },
   };

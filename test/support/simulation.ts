@@ -2,21 +2,14 @@
  * A session without any engine: the pure loop, interpreted in memory, with every outside event chosen by the test.
  * The log is the projection of what is written, as on a real engine.
  */
-import {
-  createCounter,
-  createProjection,
-  NO_USAGE,
-  type Draft,
-  type ModelOutcome,
-  type Projection,
-  type SessionPolicy,
-} from '../../src/log.ts';
+import { createCounter, NO_USAGE, type Draft, type ModelOutcome, type SessionPolicy } from '../../src/log.ts';
 import { author, decide, INTERRUPTED, type Operation } from '../../src/loop.ts';
 import { began, cancelled, EMPTY, ended, fold, type LoopState } from '../../src/loop/state.ts';
 import type { Budget } from '../../src/wire/budget.ts';
 import type { Evaluation, EventBody, Permission, SpanUsage } from '../../src/wire/event.ts';
 import { foldView } from '../../src/view.ts';
 import { policyOf } from './policy.ts';
+import { collectLog, type CollectedLog } from './projection.ts';
 
 export interface Running {
   readonly operation: Operation;
@@ -25,7 +18,7 @@ export interface Running {
 }
 
 export interface Simulation {
-  readonly log: Projection;
+  readonly log: CollectedLog;
   readonly running: Running[];
   readonly finished: boolean;
   state(): LoopState;
@@ -46,7 +39,7 @@ export interface Simulation {
 export function simulate(
   options: Partial<SessionPolicy> & { mcpServers?: string[]; budget?: Budget | null } = {},
 ): Simulation {
-  const log = createProjection();
+  const log = collectLog();
   const counter = createCounter();
   const running: Running[] = [];
   let state = EMPTY;

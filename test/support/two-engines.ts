@@ -26,15 +26,19 @@ export interface World {
 
 /** For sessions in which nothing is heavy. */
 export const NO_BLOBS: Blobs = {
-  put: async () => {
-    throw new Error('nothing here is heavy');
-  },
-  get: async () => {
-    throw new Error('nothing here is heavy');
-  },
+  put: heavy,
+  get: heavy,
+  putBytes: heavy,
+  getBytes: heavy,
+  has: heavy,
+  copy: heavy,
   removeAll: async () => undefined,
 };
 export const SILENT = { info: () => undefined, warn: () => undefined, error: () => undefined };
+
+async function heavy(): Promise<never> {
+  throw new Error('nothing here is heavy');
+}
 
 /** Makes a world. `thinkMs`: how long models take. */
 export async function createWorld(kind: DatabaseKind, thinkMs = () => 0): Promise<World> {

@@ -1,11 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { createProjection, type Entry } from '../../src/log.ts';
+import { type Entry } from '../../src/log.ts';
 import { endUs, settle, tallyOf, type WrittenCarrier } from '../../src/session/archive.ts';
 import { histories } from '../support/conversation.ts';
+import { collectLog } from '../support/projection.ts';
 
 function project(carriers: readonly WrittenCarrier[]): readonly Entry[] {
-  const log = createProjection();
+  const log = collectLog();
   for (const { drafts, timeUs, author } of carriers) log.append(drafts, timeUs, author);
   return log.entries;
 }

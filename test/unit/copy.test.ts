@@ -1,15 +1,16 @@
 /** Copies of logs are the same logs. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { createProjection, type Entry } from '../../src/log.ts';
+import { type Entry } from '../../src/log.ts';
 import { settle, type WrittenCarrier } from '../../src/session/archive.ts';
 import { copyEntries, forkOf, toCarriers } from '../../src/session/copy.ts';
 import { foldView } from '../../src/view.ts';
 import { formatMicros, parseMicros } from '../../src/wire/time.ts';
 import { created, histories, said } from '../support/conversation.ts';
+import { collectLog } from '../support/projection.ts';
 
 function project(carriers: readonly WrittenCarrier[]): readonly Entry[] {
-  const log = createProjection();
+  const log = collectLog();
   for (const { drafts, timeUs, author } of carriers) log.append(drafts, timeUs, author);
   return log.entries;
 }
@@ -69,5 +70,18 @@ describe('a fork', () => {
     expect(foldView(undefined, entries).loop.hand).toEqual(hand);
     const fork = project(forkOf(entries, { ...request, resume: false }));
     expect(foldView(undefined, fork).loop).toMatchObject({ hand: null, provisionings: 1 });
+  });
+
+  test('says with what its first hand begins, and what that takes', () => {
+    const workspace = { id: 'f'.repeat(64), bytes: 5, addedBytes: 9 };
+    const [mark] = project(forkOf(rest, { ...request, resume: false, workspace })).slice(rest.length);
+    expect(mark?.event).toMatchObject({
+      type: 'x.session_forked',
+      snapshot: workspace.id,
+      bytes: 5,
+      added_bytes: 9,
+    });
+    const [bare] = project(forkOf(rest, { ...request, resume: false })).slice(rest.length);
+    expect(bare?.event).not.toHaveProperty('snapshot');
   });
 });

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createProjection, type Author, type Entry } from '../../src/log.ts';
+import { type Author, type Entry } from '../../src/log.ts';
 import { INTERRUPTED } from '../../src/loop.ts';
 import { readSteps, hasDirectives } from '../../src/model/directives.ts';
 import { toId } from '../../src/wire/id.ts';
@@ -17,6 +17,7 @@ import { openCalls, restOf } from '../differential/rest.ts';
 import { createMeeting } from '../differential/strikes.ts';
 import type { Placed } from '../differential/watch.ts';
 import { conversations, type Carrier } from '../support/conversation.ts';
+import { collectLog } from '../support/projection.ts';
 
 const SEED = 7;
 const MANY = Array.from({ length: 300 }, (_, index) => makeConversation(SEED, index));
@@ -94,7 +95,7 @@ interface Rough {
 
 /** A log as one server would have it: with ids and times of its own. */
 function logOf(carriers: readonly Rough[], salt: string): Entry[] {
-  const log = createProjection();
+  const log = collectLog();
   const text = JSON.stringify(carriers).replaceAll(/\bsevt_(\d+)\b/g, (_, number: string) =>
     toId('sevt', createHash('md5').update(`${salt}${number}`).digest('hex')),
   );
@@ -241,6 +242,20 @@ describe('results of calls that ran side by side', () => {
     const results = [result('c', ''), result('a', ''), result('b', '')];
     expect(ranks([...calls, ...results])).toEqual(
       ['a', 'b', 'c', 'a', 'b', 'c'].map((id, at) => [at, `t${at}`, id]),
+    );
+  });
+
+  it('take the notes of their snapshots along', () => {
+    const kept = (id: string) =>
+      ({ event: { type: 'x.hand_snapshot', tool_use_id: id } }) as unknown as Entry;
+    const calls = [use('a', 'ls'), use('b', GATE), use('c', 'ls')];
+    const results = ['c', 'a'].flatMap((id) => [result(id, ''), kept(id)]);
+    const ordered = inCallOrder(placed([...calls, ...results, result('b', ''), kept('b')])).slice(3);
+    expect(ordered.map(({ event }) => [event.type, 'tool_use_id' in event && event.tool_use_id])).toEqual(
+      ['a', 'c', 'b'].flatMap((id) => [
+        ['agent.tool_result', id],
+        ['x.hand_snapshot', id],
+      ]),
     );
   });
 

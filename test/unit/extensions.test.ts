@@ -82,7 +82,7 @@ async function createWorld(): Promise<World> {
         },
         now: () => '2026-11-26T12:00:00.000000Z',
         moves,
-        verify: async () => [],
+        verify: async () => ({ length: 0, segments: [], damage: undefined }),
         contextOf(entries) {
           asked.push(entries);
           return entries.length > 1 ? { made_of: entries.length } : undefined;

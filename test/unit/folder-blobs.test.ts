@@ -45,3 +45,22 @@ test('touches nothing for what is no name of a session', async () => {
   await expect(blobs.removeAll('..')).rejects.toThrow('not a session id');
   expect(await readdir(folder)).toEqual([]);
 });
+
+test('has copies share the room that they take, and leaves nothing beside them', async () => {
+  const { sha256 } = await blobs.put(SESSION, 'shared');
+  for (let time = 0; time < 2; time += 1) await blobs.copy(SESSION, 'sesn_01copy', [sha256]);
+  const [one, two] = await Promise.all([
+    stat(join(home, SESSION, sha256)),
+    stat(join(home, 'sesn_01copy', sha256)),
+  ]);
+  expect(two.ino).toBe(one.ino);
+  expect(await readdir(join(home, 'sesn_01copy'))).toEqual([sha256]);
+});
+
+test('takes nothing for the name of a blob that is a path', async () => {
+  await writeFile(join(folder, 'secret'), 'secret');
+  await expect(blobs.getBytes(SESSION, '../../../../secret')).rejects.toThrow('not the name of a blob');
+  await expect(blobs.copy(SESSION, 'sesn_01copy', ['../../../../secret'])).rejects.toThrow(
+    'not the name of a blob',
+  );
+});

@@ -22,6 +22,7 @@ function createWorld({ diskIsFull = false } = {}): World {
   const done: string[] = [];
   const ends = new Map<string, (outcome: ToolOutcome) => void>();
   const journal: Journal = {
+    isEmpty: async () => done.length === 0,
     read: async () => ({ kind: 'new' }),
     async started({ id }) {
       done.push(`noted ${id}`);

@@ -1,11 +1,18 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { currentForms, isHidden, type Draft, type Entry } from '../../src/log.ts';
+import { isHidden, type Draft, type Entry } from '../../src/log.ts';
 import type { EventQuery, ListKey } from '../../src/session.ts';
 import { selectEvents } from '../../src/session/listing.ts';
 import { conversations, created, entriesOf, said, type Carrier } from '../support/conversation.ts';
+import { currentForms, indexOf } from '../support/projection.ts';
 
 type Filter = Pick<EventQuery, 'types' | 'createdAt'>;
+
+/** A page of a log that is there as a whole. */
+function pageOf(log: readonly Entry[], query: EventQuery) {
+  const { positions, next } = selectEvents(indexOf(log), query);
+  return { entries: positions.flatMap((position) => log[position] ?? []), next };
+}
 
 /** All pages one after the other; `grow` may put further entries into the log between two of them. */
 function walk(
@@ -17,7 +24,7 @@ function walk(
   let after: ListKey | undefined;
   for (let page = 0; page < 1000; page += 1) {
     const limit = limits[page % limits.length] ?? 1;
-    const { entries, next } = selectEvents(log(page), { ...rest, limit, after });
+    const { entries, next } = pageOf(log(page), { ...rest, limit, after });
     expect(entries.length).toBeLessThanOrEqual(limit);
     if (next) expect(entries.length).toBe(limit);
     seen.push(...entries);
@@ -70,12 +77,12 @@ describe('paging', () => {
       fc.property(conversations, fc.integer({ min: 1, max: 60 }), limits, (carriers, length, limits) => {
         const entries = entriesOf(carriers);
         const young = entries.slice(0, length);
-        const first = selectEvents(young, { order: 'asc', limit: 1 });
+        const first = pageOf(young, { order: 'asc', limit: 1 });
         if (!first.next) return;
         const { next } = first;
         const rest: Entry[] = [];
         for (let after: ListKey | undefined = next, page = 0; after; page += 1) {
-          const answer = selectEvents(page === 0 ? young : entries, {
+          const answer = pageOf(page === 0 ? young : entries, {
             order: 'asc',
             limit: limits[0] ?? 1,
             after,
@@ -131,9 +138,7 @@ describe('filters', () => {
     { drafts: [{ event: { id: 'b', type: 'span.model_request_start' } }], author: 'server' },
   ];
   const ids = (filter: Filter) =>
-    selectEvents(entriesOf(carriers), { order: 'asc', limit: 10, ...filter }).entries.map(
-      ({ event }) => event.id,
-    );
+    pageOf(entriesOf(carriers), { order: 'asc', limit: 10, ...filter }).entries.map(({ event }) => event.id);
   const [timeA = '', timeB = ''] = entriesOf(carriers).flatMap(({ event }) =>
     event.id === 'a' || event.id === 'b' ? [event.processed_at ?? ''] : [],
   );

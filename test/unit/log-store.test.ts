@@ -8,11 +8,12 @@ import {
   type LogStore,
 } from '../../src/engine/log/store.ts';
 import { newId } from '../../src/id.ts';
-import { createProjection, type Draft } from '../../src/log.ts';
+import { type Draft } from '../../src/log.ts';
 import { created, said } from '../support/conversation.ts';
 import { DATABASE_KINDS } from '../support/database.ts';
 import { createLogDatabase, type LogDatabase } from '../support/log-store.ts';
 import { eventually } from '../support/process.ts';
+import { collectLog } from '../support/projection.ts';
 
 const RACERS = 12;
 const NOW_US = 1_000_000;
@@ -67,6 +68,15 @@ describe.each(DATABASE_KINDS)('a store of logs (%s)', (kind) => {
       expect(positions(await other.read(id, 1, 2))).toEqual([1, 3]);
       expect(positions(await other.read(id, 5, 2))).toEqual([5]);
       expect(await other.read(id, 7, 2)).toEqual([]);
+    });
+
+    test('and by the positions of its entries, wherever a carrier begins', async () => {
+      for (const name of ['a', 'b', 'c'])
+        await store.appendClient(id, [said(name, name), said(`${name}2`, name)], NOW_US);
+      const [, a, , c] = await all();
+      expect(await other.readAt(id, [2, 5, 6])).toEqual([a, c]);
+      expect(await other.readAt(id, [])).toEqual([]);
+      expect(await other.readAt('sesn_none', [0])).toEqual([]);
     });
 
     test('is erased, as often as one likes, and can then be made anew', async () => {
@@ -427,7 +437,7 @@ function positions(rows: readonly CarrierRow[]): number[] {
 
 /** Carriers stand one behind the other, and none is earlier than the one before it; projected, they stay as they are. */
 function checkRows(rows: readonly CarrierRow[]): void {
-  const projection = createProjection();
+  const projection = collectLog();
   let lastUs = 0;
   for (const { position, timeUs, author, drafts } of rows) {
     expect(position).toBe(projection.entries.length);

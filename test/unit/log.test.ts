@@ -3,8 +3,6 @@ import { formatMicros } from '../../src/wire/time.ts';
 import { describe, expect, test } from 'vitest';
 import {
   createCounter,
-  createProjection,
-  currentForms,
   REMEMBERED_IDS,
   toWire,
   type Author,
@@ -13,9 +11,10 @@ import {
   type Tally,
 } from '../../src/log.ts';
 import { histories, said, type Written } from '../support/conversation.ts';
+import { collectLog, currentForms } from '../support/projection.ts';
 
 function project(history: readonly Written[]) {
-  const log = createProjection();
+  const log = collectLog();
   for (const { drafts, timeUs, author } of history) log.append(drafts, timeUs, author);
   return log.entries;
 }
@@ -25,7 +24,7 @@ describe('a projection', () => {
     fc.assert(
       fc.property(histories, fc.array(fc.nat(30), { maxLength: 5 }), (history, cuts) => {
         const whole = project(history);
-        const log = createProjection();
+        const log = collectLog();
         const answered = [];
         let from = 0;
         for (const size of [...cuts, history.length]) {
@@ -66,7 +65,7 @@ describe('a projection', () => {
   test('changes nothing of what it has given out', () => {
     fc.assert(
       fc.property(histories, (history) => {
-        const log = createProjection();
+        const log = collectLog();
         const snapshots: string[] = [];
         for (const { drafts, timeUs, author } of history) {
           log.append(drafts, timeUs, author);
@@ -81,7 +80,7 @@ describe('a projection', () => {
   test("drops a client's repeated event, not a server's", () => {
     const message: Draft = { event: { id: 'm', type: 'user.message', content: [] } };
     const running: Draft = { event: { id: 'r', type: 'session.status_running' } };
-    const log = createProjection();
+    const log = collectLog();
     expect(log.append([message], 1, 'client')).toHaveLength(1);
     expect(log.append([message], 2, 'client')).toEqual([]);
     expect(log.append([{ processed: 'm' }], 3, 'server')).toHaveLength(1);
@@ -93,7 +92,7 @@ describe('a projection', () => {
 
   test('a dropped event takes no time', () => {
     const times = (drafts: Draft[]): (string | null)[] => {
-      const log = createProjection();
+      const log = collectLog();
       log.append(drafts, 1_000_000, 'client');
       log.append([{ event: { id: 'z', type: 'session.updated' } }], 1_000_000, 'client');
       return log.entries.map(({ event }) => event.processed_at);
@@ -106,7 +105,7 @@ describe('a projection', () => {
     'shows %s twice: queued, and taken up, once',
     (type) => {
       const event = { id: 'q', type, tool_use_id: 't', result: 'allow', content: [] } as const;
-      const log = createProjection();
+      const log = collectLog();
       log.append([{ event } as Draft], 1_000_000, 'client');
       log.append([{ processed: 'q' }, { processed: 'q' }, { processed: 'nobody' }], 2_000_000, 'server');
       expect(log.entries).toEqual([
@@ -117,7 +116,7 @@ describe('a projection', () => {
   );
 
   test('stamps what needs no taking up on receipt', () => {
-    const log = createProjection();
+    const log = collectLog();
     log.append(
       [{ event: { id: 'r', type: 'user.custom_tool_result', custom_tool_use_id: 't' } }],
       5,
@@ -128,14 +127,14 @@ describe('a projection', () => {
 
   test('keeps extra and blob through both forms', () => {
     const blob = { sha256: 'abc', bytes: 3 };
-    const log = createProjection();
+    const log = collectLog();
     log.append([{ event: { id: 'm', type: 'user.message', content: [] }, blob }], 1, 'client');
     log.append([{ processed: 'm' }], 2, 'server');
     expect(log.entries.map((entry) => entry.blob)).toEqual([blob, blob]);
   });
 
   test.each<Author>(['client', 'server'])('takes nothing after the end, which %s wrote', (author) => {
-    const log = createProjection();
+    const log = collectLog();
     log.append([{ event: { id: 'm', type: 'user.message', content: [] } }], 1, 'client');
     const end: Draft[] = [
       { event: { id: 't', type: 'session.status_terminated' } },
@@ -156,7 +155,7 @@ describe('a counter', () => {
   test('counts what the projection gives, wherever it begins', () => {
     fc.assert(
       fc.property(histories, fc.nat(30), (carriers, cut) => {
-        const log = createProjection();
+        const log = collectLog();
         for (const { drafts, timeUs, author } of carriers) log.append(drafts, timeUs, author);
         const first = createCounter();
         count(first, carriers.slice(0, cut));

@@ -2,11 +2,12 @@ import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Blobs } from '../../src/blobs.ts';
-import { createProjection, type BlobRef, type Draft, type Entry } from '../../src/log.ts';
+import { type BlobRef, type Draft, type Entry } from '../../src/log.ts';
 import { EMPTY, fold, type LoopState } from '../../src/loop/state.ts';
 import { BatchTooLargeError } from '../../src/session.ts';
 import { pack, unpack, unpackAll } from '../../src/session/pack.ts';
 import { AGENT, conversations, created, said } from '../support/conversation.ts';
+import { collectLog } from '../support/projection.ts';
 
 const KIB = 1024;
 const TEMPORAL_REFUSES_BYTES = 2 * KIB * KIB;
@@ -38,7 +39,7 @@ function sizeOf(value: unknown): number {
 }
 
 function toEntries(drafts: readonly Draft[]): readonly Entry[] {
-  const log = createProjection();
+  const log = collectLog();
   log.append(drafts, 1, 'server');
   return log.entries;
 }
@@ -245,7 +246,7 @@ describe('unpacking', () => {
 
   test('keeps position and time, also of a queued form', async () => {
     const blobs = memory();
-    const log = createProjection();
+    const log = collectLog();
     log.append(await pack([said('m', 'x'.repeat(20 * KIB))], blobs.put), 1000, 'client');
     log.append([{ processed: 'm' }], 2000, 'server');
     const unpacked = await Promise.all(log.entries.map((entry) => unpack(entry, blobs.get)));

@@ -1,10 +1,15 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Draft, Tally } from '../../src/log.ts';
-import { settle } from '../../src/session/archive.ts';
+import type { Draft, Entry, Tally } from '../../src/log.ts';
+import { settle, type WrittenCarrier } from '../../src/session/archive.ts';
+import type { LogCursor } from '../../src/session/cursor.ts';
 import { HistoryGapError, SessionGoneError } from '../../src/session.ts';
 import { createHistoryCursor } from '../../src/engine/temporal/history-cursor.ts';
+import { BORN_ON_TEMPORAL } from '../../src/session/home.ts';
+import { createKeptLog, range } from '../../src/session/kept-log.ts';
 import { createReader, type Reader } from '../../src/session/reader.ts';
-import { created, said } from '../support/conversation.ts';
+import { createRoutedCursor } from '../../src/session/routed-cursor.ts';
+import { created, histories, said } from '../support/conversation.ts';
 import { eventually } from '../support/eventually.ts';
 import {
   completed,
@@ -18,12 +23,19 @@ import {
   started,
   type FakeSource,
 } from '../support/history.ts';
+import { collectLog } from '../support/projection.ts';
 
 const running = (id: string): Draft => ({ event: { id, type: 'session.status_running' } });
 /** A log of so many entries. */
 const after = (length: number): Tally => ({ length, clientIds: [], queued: [] });
+function entriesOf(carriers: readonly WrittenCarrier[]): readonly Entry[] {
+  const log = collectLog();
+  for (const { drafts, timeUs, author } of carriers) log.append(drafts, timeUs, author);
+  return log.entries;
+}
 const forever = new AbortController().signal;
-const ids = (reader: Reader): string[] => reader.entries.map(({ event }) => event.id);
+const all = (reader: Reader): Promise<Entry[]> => reader.at(range(0, reader.index.length));
+const ids = async (reader: Reader): Promise<string[]> => (await all(reader)).map(({ event }) => event.id);
 
 function open(options?: Parameters<typeof createFakeSource>[0]): { source: FakeSource; reader: Reader } {
   const source = createFakeSource(options);
@@ -42,8 +54,8 @@ describe('sync', () => {
       NOISE,
     ]);
     await reader.sync();
-    expect(ids(reader)).toEqual(['sevt_created', 'm', 'r', 'm', 's']);
-    expect(reader.entries.map(({ position }) => position)).toEqual([0, 1, 2, 3, 4]);
+    expect(await ids(reader)).toEqual(['sevt_created', 'm', 'r', 'm', 's']);
+    expect((await all(reader)).map(({ position }) => position)).toEqual([0, 1, 2, 3, 4]);
     expect(reader.view).toMatchObject({
       title: 'a title',
       length: 5,
@@ -61,7 +73,7 @@ describe('sync', () => {
     expect(source.pages).toBe(pages);
     source.add('run-1', [signaled([said('n', 'more')])]);
     await reader.sync();
-    expect(ids(reader)).toEqual(['sevt_created', 'm', 'n']);
+    expect(await ids(reader)).toEqual(['sevt_created', 'm', 'n']);
   });
 
   test('reads a page again without harm', async () => {
@@ -71,8 +83,8 @@ describe('sync', () => {
       source.add('run-1', [noted([running('r')]), noted([running('r2')]), completed([running('r3')])]);
       await reader.sync();
     }
-    expect(overlapping.reader.entries).toEqual(plain.reader.entries);
-    expect(ids(plain.reader)).toEqual(['sevt_created', 'm', 'r', 'r2', 'r3']);
+    expect(await all(overlapping.reader)).toEqual(await all(plain.reader));
+    expect(await ids(plain.reader)).toEqual(['sevt_created', 'm', 'r', 'r2', 'r3']);
   });
 
   test('fails when there is no log', async () => {
@@ -106,9 +118,9 @@ describe('a chain of runs', () => {
       noted([{ processed: 'm' }]),
     ]);
     await reader.sync();
-    expect(ids(reader)).toEqual(['sevt_created', 'm', 'r', 'n', 'm']);
-    expect(reader.entries.map(({ position }) => position)).toEqual([0, 1, 2, 3, 4]);
-    const times = reader.entries.flatMap(({ event }) => event.processed_at ?? []);
+    expect(await ids(reader)).toEqual(['sevt_created', 'm', 'r', 'n', 'm']);
+    expect((await all(reader)).map(({ position }) => position)).toEqual([0, 1, 2, 3, 4]);
+    const times = (await all(reader)).flatMap(({ event }) => event.processed_at ?? []);
     expect(times).toEqual(times.toSorted());
     expect(reader.closed).toBe(false);
   });
@@ -118,7 +130,7 @@ describe('a chain of runs', () => {
     source.add('run-1', [continued('run-2')]);
     source.add('run-2', [started([], after(2)), signaled([said('m', 'hi')])]);
     await reader.sync();
-    expect(ids(reader)).toEqual(['sevt_created', 'm']);
+    expect(await ids(reader)).toEqual(['sevt_created', 'm']);
   });
 
   test('may grow by a run while it is read', async () => {
@@ -129,7 +141,7 @@ describe('a chain of runs', () => {
     // The head is from before the new run; what was durable then is in the first.
     await createReader(createHistoryCursor({ ...source, head: () => asked })).sync();
     await reader.sync();
-    expect(ids(reader)).toEqual(['sevt_created', 'm', 'n']);
+    expect(await ids(reader)).toEqual(['sevt_created', 'm', 'n']);
   });
 
   test('ends with its last run', async () => {
@@ -145,7 +157,7 @@ describe('a chain of runs', () => {
     source.add('run-1', [continued('run-2')]);
     source.add('run-2', [started([], after(3)), signaled([said('n', 'more')])]);
     await expect(reader.sync()).rejects.toThrow('begins at position 3, and the log before it ends at 2');
-    expect(ids(reader)).toEqual(['sevt_created', 'm']);
+    expect(await ids(reader)).toEqual(['sevt_created', 'm']);
   });
 });
 
@@ -163,7 +175,7 @@ describe('a session whose first runs are in the archive', () => {
     const home = { base: 3, nextRunId: 'run-2', isSealed: false, read };
     const reader = createReader(createHistoryCursor(source, home));
     await reader.sync();
-    expect(ids(reader)).toEqual(['sevt_created', 'm', 'n', 'm']);
+    expect(await ids(reader)).toEqual(['sevt_created', 'm', 'n', 'm']);
   });
 
   test('needs no history when all of it is', async () => {
@@ -174,7 +186,7 @@ describe('a session whose first runs are in the archive', () => {
     const home = { base: 3, nextRunId: undefined, isSealed: true, read };
     const reader = createReader(createHistoryCursor({ ...source, page, head: page }, home));
     await reader.sync();
-    expect(ids(reader)).toEqual(['sevt_created', 'm', 'n']);
+    expect(await ids(reader)).toEqual(['sevt_created', 'm', 'n']);
     expect(reader.closed).toBe(true);
   });
 
@@ -190,13 +202,90 @@ describe('a session whose first runs are in the archive', () => {
     const home = { base: 3, nextRunId: 'run-2', isSealed: false, read };
     const reader = createReader(createHistoryCursor(lost, home));
     await expect(reader.sync()).rejects.toThrow(HistoryGapError);
-    expect(ids(reader)).toEqual(['sevt_created', 'm', 'n']);
+    expect(await ids(reader)).toEqual(['sevt_created', 'm', 'n']);
   });
 
-  test('is gone when its archive is shorter than it was', async () => {
-    const home = { base: 4, nextRunId: 'run-2', isSealed: false, read };
-    const reader = createReader(createHistoryCursor(createFakeSource(), home));
-    await expect(reader.sync()).rejects.toThrow(SessionGoneError);
+  test('has a gap when its archive is shorter than it was, unless it was deleted meanwhile', async () => {
+    const home = { ...BORN_ON_TEMPORAL, base: 4, nextRunId: 'run-2' };
+    let now = home;
+    const routed = createRoutedCursor({
+      home: async () => now,
+      cursorAt: (there) => createHistoryCursor(createFakeSource(), { ...there, read }),
+      isRevivable: false,
+      onCut: () => undefined,
+    });
+    const { signal } = new AbortController();
+    expect(await routed.next(signal)).toHaveLength(3);
+    await expect(routed.next(signal)).rejects.toThrow(HistoryGapError);
+    now = { ...home, base: 0 };
+    await expect(routed.next(signal)).rejects.toThrow(SessionGoneError);
+  });
+});
+
+describe('a long log', () => {
+  const FIFTY = Array.from({ length: 50 }, (_, at) => ({
+    drafts: at === 0 ? [created()] : [running(`r${at}`)],
+    timeUs: at * 1000,
+    author: 'server' as const,
+  }));
+
+  /** A reader that keeps next to nothing, over a log that is in the archive up to a position. */
+  async function readLong(carriers: readonly WrittenCarrier[], base: number) {
+    const archived = settle(carriers);
+    const expected = entriesOf(archived);
+    let given = 0;
+    const cursor: LogCursor = {
+      ...createHistoryCursor(createFakeSource()),
+      get closed() {
+        return given === expected.length;
+      },
+      async next() {
+        given += 1;
+        return expected.slice(given - 1, given);
+      },
+      mark: async () => () => given === expected.length,
+    };
+    const asked: number[] = [];
+    const archive = {
+      extent: async () => Math.min(base, expected.length),
+      async carriersAt(positions: readonly number[]) {
+        asked.push(...positions);
+        return archived.filter(({ position, drafts }) =>
+          positions.some((wanted) => wanted >= position && wanted < position + drafts.length),
+        );
+      },
+    };
+    const reader = createReader(cursor, createKeptLog(archive, 3));
+    await reader.sync();
+    return { reader, asked, expected };
+  }
+
+  test('gives the same entries, whether they are kept or read back', async () => {
+    await fc.assert(
+      fc.asyncProperty(histories, fc.nat(60), async (carriers, base) => {
+        const { reader, asked, expected } = await readLong(carriers, base);
+        expect(await all(reader)).toEqual(expected);
+        expect(Math.max(-1, ...asked)).toBeLessThan(base);
+        const last = new Map(expected.map(({ event, position }) => [event.id, position]));
+        for (const [id, position] of [...last].filter((_, rank) => rank % 20 === 0))
+          expect(await reader.positionOf(id)).toBe(position);
+      }),
+    );
+  });
+
+  test('is not kept as far as the archive has it, but for its end', async () => {
+    const { reader, asked } = await readLong(FIFTY, 40);
+    expect(reader.has('r39')).toBe(false);
+    expect(reader.has('r40')).toBe(true);
+    await reader.at(range(40, 50));
+    expect(asked).toEqual([]);
+    await reader.at([7]);
+    expect(asked).toEqual([7]);
+  });
+
+  test('says what its archive has lost', async () => {
+    const { reader } = await readLong(FIFTY, 40);
+    await expect(reader.at([-1])).rejects.toThrow('position -1 of the log is missing');
   });
 });
 
@@ -243,7 +332,7 @@ describe('waiting', () => {
     expect(reader.isLive()).toBe(false);
     source.add('run-1', [signaled([said('n', 'more')])]);
     expect(await reader.until(() => reader.has('n'), forever)).toBe(true);
-    expect(ids(reader)).toEqual(['sevt_created', 'm', 'n']);
+    expect(await ids(reader)).toEqual(['sevt_created', 'm', 'n']);
   });
 
   test('goes on for who comes while the poll is being stopped', async () => {
@@ -282,7 +371,7 @@ describe('errors', () => {
       expect(one).toMatchObject({ status: 'rejected', reason: { message: 'the server is away' } });
     source.add('run-1', [signaled([said('n', 'more')])]);
     expect(await reader.until(() => reader.has('n'), forever)).toBe(true);
-    expect(ids(reader)).toEqual(['sevt_created', 'm', 'n']);
+    expect(await ids(reader)).toEqual(['sevt_created', 'm', 'n']);
   });
 
   test('a session that vanishes ends the wait with SessionGoneError', async () => {
@@ -304,7 +393,7 @@ describe('errors', () => {
     await expect(reader.sync()).rejects.toThrow('too many open files');
     await expect(reader.sync()).rejects.toThrow('too many open files');
     await reader.sync();
-    expect(ids(reader)).toEqual(['sevt_created', 'm', 'n', 'u', 'o']);
+    expect(await ids(reader)).toEqual(['sevt_created', 'm', 'n', 'u', 'o']);
     expect(reader.view).toMatchObject({ title: 'new', length: 5, loop: { queue: ['m', 'n', 'o'] } });
   });
 });

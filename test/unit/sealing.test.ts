@@ -4,11 +4,12 @@ import { createHomes } from '../../src/engine/log/homes.ts';
 import { createChanges } from '../../src/engine/log/changes.ts';
 import { openLogStore } from '../../src/engine/log/open.ts';
 import type { LogStore } from '../../src/engine/log/store.ts';
+import { createHistoryCursor } from '../../src/engine/temporal/history-cursor.ts';
 import { readRun, sealRuns } from '../../src/engine/temporal/sealing.ts';
 import type { Tally } from '../../src/log.ts';
 import type { Homes } from '../../src/session/home.ts';
-import { SessionGoneError } from '../../src/session.ts';
-import { verifySegments } from '../../src/session/verify.ts';
+import { HistoryGapError, SessionGoneError } from '../../src/session.ts';
+import { verifySession } from '../../src/session/verify.ts';
 import { created, said } from '../support/conversation.ts';
 import { createTestDatabase, execute, type TestDatabase } from '../support/database.ts';
 import {
@@ -133,6 +134,8 @@ describe('runs that are over', () => {
 });
 
 describe('verification', () => {
+  const verify = async (lives: Parameters<typeof verifySession>[0]['lives']) =>
+    await verifySession({ homes, lives, lengthOf: async () => 5 }, ID);
   const read = (source: ReturnType<typeof chain>) => ({
     read: async (_: string, __: number, runId: string) => {
       try {
@@ -147,13 +150,14 @@ describe('verification', () => {
   test('finds archive and histories alike, or the histories gone', async () => {
     const source = chain();
     await sealRuns({ homes, pagesOf: () => source }, ID, 1);
-    const checked = await verifySegments({ homes, lives: read(source) }, ID);
-    expect(checked.map(({ archive, history }) => [archive, history])).toEqual([
+    const { segments, length, damage } = await verify(read(source));
+    expect([length, damage]).toEqual([5, undefined]);
+    expect(segments.map(({ archive, history }) => [archive, history])).toEqual([
       ['intact', 'same'],
       ['intact', 'same'],
     ]);
     source.vanish();
-    expect(await verifySegments({ homes, lives: read(source) }, ID)).toMatchObject([
+    expect((await verify(read(source))).segments).toMatchObject([
       { archive: 'intact', history: 'gone' },
       { archive: 'intact', history: 'gone' },
     ]);
@@ -164,16 +168,57 @@ describe('verification', () => {
     await sealRuns({ homes, pagesOf: () => source }, ID, 1);
     const change = `update log_carriers set drafts = replace(drafts, 'running', 'idle') where position = 3`;
     await execute(database.place, change);
-    expect(await verifySegments({ homes, lives: read(source) }, ID)).toMatchObject([
+    const { segments, damage } = await verify(read(source));
+    expect(segments).toMatchObject([
       { archive: 'intact', history: 'same' },
       { archive: 'damaged', history: 'differs' },
     ]);
+    expect(damage).toEqual({
+      segment: 1,
+      position: 2,
+      problem: 'the digest of positions 2 to 3 is another one',
+    });
   });
 
   test('finds what is missing', async () => {
     const source = chain();
     await sealRuns({ homes, pagesOf: () => source }, ID, 1);
     await execute(database.place, 'delete from log_carriers where position = 3');
-    expect((await verifySegments({ homes, lives: undefined }, ID))[1]).toMatchObject({ archive: 'damaged' });
+    const { segments, damage } = await verify(undefined);
+    expect(segments[1]).toMatchObject({ archive: 'damaged' });
+    expect(damage).toEqual({ segment: 1, position: 3, problem: 'position 3 of the log is missing' });
+  });
+
+  test('says that the rest cannot be read, where that is so', async () => {
+    await sealRuns({ homes, pagesOf: chain }, ID, 1);
+    const lengthOf = async (): Promise<number> => {
+      throw new HistoryGapError('what follows is lost');
+    };
+    const { length, damage } = await verifySession({ homes, lives: undefined, lengthOf }, ID);
+    expect([length, damage]).toEqual([
+      4,
+      { segment: undefined, position: 4, problem: 'what follows is lost' },
+    ]);
+  });
+});
+
+describe('reading what is in the archive', () => {
+  async function entries(): Promise<number> {
+    const home = await homes.find(ID);
+    if (!home) throw new Error('nothing is in the archive');
+    const cursor = createHistoryCursor(
+      { ...chain(), unpack: async (entry) => entry },
+      { ...home, read: (position, limit) => homes.read(ID, position, limit) },
+    );
+    return (await cursor.next(new AbortController().signal)).length;
+  }
+
+  test('fails where something of it is missing, and gives no shorter log', async () => {
+    await sealRuns({ homes, pagesOf: chain }, ID, 1);
+    expect(await entries()).toBe(4);
+    await execute(database.place, 'delete from log_carriers where position = 1');
+    await expect(entries()).rejects.toThrow('position 1 of the log is missing');
+    await execute(database.place, 'delete from log_carriers');
+    await expect(entries()).rejects.toThrow(HistoryGapError);
   });
 });

@@ -2,7 +2,7 @@
 import { status as GrpcStatus } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
 import { isTooMuch } from '../../src/engine/temporal/backend.ts';
-import type { Draft, Entry } from '../../src/log.ts';
+import type { Draft } from '../../src/log.ts';
 import { EMPTY, type LoopState } from '../../src/loop/state.ts';
 import { MOST_QUEUED, SessionBusyError, type SessionView } from '../../src/session.ts';
 import { createSends, MOST_UNFINISHED, MOST_UNHEARD, type Known } from '../../src/session/sends.ts';
@@ -21,7 +21,7 @@ const UPDATE = draft({ type: 'session.updated' });
 function knownAs(loop: Partial<LoopState> = {}, types: readonly string[] = []): Known {
   const ids = new Set<string>();
   return {
-    entries: types.map((type) => ({ event: { type } }) as Entry),
+    index: { length: types.length, typeAt: (position) => types[position] ?? '' },
     view: { loop: { ...EMPTY, ...loop } } as SessionView,
     has: (id) => ids.has(id),
   };

@@ -3,13 +3,17 @@ import type { MessageCreateParamsStreaming } from '@anthropic-ai/sdk/resources/b
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { SUMMARY_REQUEST } from '../../src/brain/compaction.ts';
+import { toCase } from '../../src/brain/judge.ts';
 import { RECALL_TOOL } from '../../src/brain/recall.ts';
 import { toPrompt, type Prompt } from '../../src/brain/request.ts';
 import { NO_USAGE, type CompactOrder, type ContextPolicy, type Draft, type Entry } from '../../src/log.ts';
 import { checkAnswerable, checkPrompt } from '../../src/model/rules.ts';
 import { readMessagesRequest } from '../../src/model/shape.ts';
+import { readPromptLog } from '../../src/prompt-log.ts';
+import type { Slice } from '../../src/session.ts';
 import { AGENT, conversations, created, entriesOf, type Carrier } from '../support/conversation.ts';
 import { policyOf } from '../support/policy.ts';
+import { sliceOf } from '../support/projection.ts';
 
 const NEVER: ContextPolicy = { clearAtTokens: 0, keepResults: 0, compactAtTokens: 0, keepAnswers: 0 };
 const CLEARED = '[Cleared to save space.';
@@ -174,6 +178,24 @@ describe('a compaction', () => {
           if (!prompt) throw new Error('no prompt');
           expect(refusalOf(prompt)).toBeUndefined();
           expect(blocksOf(prompt)[0]).toContain('What was said.');
+        }
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  test('lets later requests do without what it stands for: they are the same from what is read for them', async () => {
+    const calls = [{ id: 'call', name: 'bash', input: {}, index: 0 }];
+    await fc.assert(
+      fc.asyncProperty(conversations, fc.nat(9), orders, async (carriers, which, order) => {
+        const { after = [] } = withCompaction(carriers, which, order) ?? {};
+        const sessions = { getEvents: async (_: string, slice: Slice = {}) => sliceOf(after, slice) };
+        for (const { event, position } of after) {
+          if (event.type !== 'span.model_request_start') continue;
+          const whole = after.slice(0, position + 1);
+          const read = await readPromptLog(sessions, 'sesn', event.id);
+          expect(toPrompt(read)?.request).toEqual(toPrompt(whole)?.request);
+          expect(toCase('judge', read, calls)).toEqual(toCase('judge', whole, calls));
         }
       }),
       { numRuns: 100 },

@@ -1,11 +1,12 @@
 /** Carries operations of one session out: attempts, pauses, time limits, interrupts. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { InterruptedError } from '../../brain.ts';
-import type { Draft, Entry } from '../../log.ts';
+import type { Draft } from '../../log.ts';
 import type { Operation } from '../../loop.ts';
 import { failureDrafts, OPERATION_POLICY } from '../../loop/failure.ts';
 import type { LoopState } from '../../loop/state.ts';
 import { HopelessError, messageOf, runUntil, type Attempt, type Operations } from '../../operations.ts';
+import type { LogIndex } from '../../session/log-index.ts';
 import { pauseEndMs, type Plan, type Result, type Start } from './plan.ts';
 
 /** What it takes. */
@@ -13,7 +14,7 @@ export interface CarryOutDeps {
   readonly sessionId: string;
   readonly operations: Operations;
   /** The log as it is read, up to the start of what is carried out. */
-  readonly entries: readonly Entry[];
+  readonly index: LogIndex;
   /** Aborts when the lease is lost: nothing is answered then. */
   readonly lost: AbortSignal;
   readonly newId: () => string;
@@ -87,7 +88,7 @@ export function createRunning(deps: CarryOutDeps): Running {
 }
 
 async function attempt(
-  { sessionId, operations, entries, lost }: CarryOutDeps,
+  { sessionId, operations, index, lost }: CarryOutDeps,
   { operation, spanId, after, interrupted }: Task,
   number: number,
 ): Promise<readonly Draft[]> {
@@ -114,7 +115,7 @@ async function attempt(
       return operations.execute({ sessionId, callId, hand: after.hand }, one);
     }
     case 'timer': {
-      const endMs = Math.min(pauseEndMs(entries, operation.ms), Date.now() + operation.ms);
+      const endMs = Math.min(pauseEndMs(index, operation.ms), Date.now() + operation.ms);
       await sleepUntil(endMs, AbortSignal.any([lost, interrupted]));
       return [];
     }

@@ -8,6 +8,7 @@ import type { Logger } from '../../log-line.ts';
 import { closed, ended, fold, isBusy, type LoopState } from '../../loop/state.ts';
 import { messageOf, type Operations } from '../../operations.ts';
 import { SessionGoneError } from '../../session.ts';
+import { range } from '../../session/kept-log.ts';
 import type { Reader } from '../../session/reader.ts';
 import { draftOf } from '../../view.ts';
 import { createRunning } from './carry-out.ts';
@@ -21,6 +22,8 @@ export interface DriverDeps {
   readonly readerOf: (sessionId: string) => Reader;
   /** Tells readers of this process, and announces to others, what was written. */
   readonly wrote: (sessionId: string, carrier: CarrierRow | undefined) => void;
+  /** A session is at rest with a log of this length, or is over. */
+  readonly rests: (sessionId: string, length: number, isOver: boolean) => void;
   /** A session's log is not to be read here any more. */
   readonly forget: (sessionId: string) => void;
   readonly newId: () => string;
@@ -94,6 +97,7 @@ export function startDriver(lease: Lease, losses: number, deps: DriverDeps): Dri
     // One that is deleted may be taken in again from a file.
     deps.forget(sessionId);
     deps.wrote(sessionId, undefined);
+    deps.rests(sessionId, work.length, true);
   }
 
   const over = drive();
@@ -132,7 +136,7 @@ interface Work {
 }
 
 function createWork(lease: Lease, losses: number, deps: DriverDeps & { lost: AbortSignal }): Work {
-  const { store, wrote, newId, lost } = deps;
+  const { store, wrote, rests, newId, lost } = deps;
   const { sessionId } = lease;
   const reader = deps.readerOf(sessionId);
   const inbox: Result[] = [];
@@ -140,7 +144,7 @@ function createWork(lease: Lease, losses: number, deps: DriverDeps & { lost: Abo
   const running = createRunning({
     ...deps,
     sessionId,
-    entries: reader.entries,
+    index: reader.index,
     onResult(result) {
       inbox.push(result);
       arrivals.add();
@@ -153,8 +157,7 @@ function createWork(lease: Lease, losses: number, deps: DriverDeps & { lost: Abo
   let told: 'nothing' | 'working' | 'resting' = 'nothing';
   /** Whether the log may be longer than is known here. */
   let isStale = true;
-  let isLeaving = false;
-  let isTakeover = losses > 0;
+  let [isLeaving, isTakeover] = [false, losses > 0];
 
   /** Takes in what others have written. */
   async function catchUp(): Promise<LoopState> {
@@ -164,7 +167,7 @@ function createWork(lease: Lease, losses: number, deps: DriverDeps & { lost: Abo
     ({ isLeaving } = read);
     // Somebody asks, and may find that nothing is to be done: that has to be said again.
     if (read.due && told === 'resting') told = 'nothing';
-    length = reader.entries.length;
+    length = reader.index.length;
     for (const { operation } of takeWritten(inbox, reader))
       next = ended(next, operation.kind, callOf(operation));
     return next;
@@ -195,7 +198,7 @@ function createWork(lease: Lease, losses: number, deps: DriverDeps & { lost: Abo
       wrote(sessionId, written.ok);
     }
     // Where this fails nothing has happened here, and the log is read like somebody else's.
-    await reader.until(() => reader.entries.length >= length + drafts.length, lost);
+    await reader.until(() => reader.index.length >= length + drafts.length, lost);
     length += drafts.length;
     state = planned.state;
     isTakeover = false;
@@ -225,8 +228,9 @@ function createWork(lease: Lease, losses: number, deps: DriverDeps & { lost: Abo
         if (!planned) continue;
         running.follow(planned, attempts + 1);
         if (planned.finish || planned.leaves) return planned;
-        const withinMs = isBusy(planned.state) ? undefined : LINGER_MS;
-        if (!(await arrivals.after(seen, withinMs))) return planned;
+        const isAtWork = isBusy(planned.state);
+        if (!isAtWork) rests(sessionId, length, false);
+        if (!(await arrivals.after(seen, isAtWork ? undefined : LINGER_MS))) return planned;
       }
     },
   };
@@ -245,16 +249,18 @@ async function readOn(
   known: LoopState | undefined,
   length: number,
 ): Promise<{ state: LoopState; due: boolean; isLeaving: boolean }> {
+  // What was read of another log under this id, in this process, must not be taken for this one's.
+  if (known === undefined) await reader.sync();
   const head = await store.head(lease.sessionId);
   if (head?.epoch !== lease.epoch) throw new LeaseLostError('another harness has the session');
-  await reader.until(() => reader.entries.length >= head.length && reader.view !== undefined, lost);
+  await reader.until(() => reader.index.length >= head.length && reader.view !== undefined, lost);
   lost.throwIfAborted();
-  if (reader.entries.length < head.length) throw new Error('the log could not be read to its end');
+  if (reader.index.length < head.length) throw new Error('the log could not be read to its end');
   if (!reader.view) throw new SessionGoneError(`no session ${lease.sessionId}`);
   const state =
     known === undefined
       ? reader.view.loop
-      : reader.entries.slice(length).reduce((folded, entry) => {
+      : (await reader.at(range(length, reader.index.length))).reduce((folded, entry) => {
           const at = entry.event.processed_at;
           return fold(folded, [draftOf(entry)], at === null ? folded.clockMs : Date.parse(at));
         }, known);

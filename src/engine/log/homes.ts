@@ -1,7 +1,7 @@
 /** Where sessions live, as the heads of the log engine say it. */
-import { readCarriers } from '../../session/archive.ts';
 import type { EngineName, Home, Homes } from '../../session/home.ts';
-import { digestOf } from '../../session/segments.ts';
+import { createDigest } from '../../session/segments.ts';
+import { pagesOf } from '../../session/stretch.ts';
 import type { Changes } from './changes.ts';
 import { NO_RUN } from './sql.ts';
 import type { Head, LogStore, Place } from './store.ts';
@@ -24,6 +24,7 @@ export function createHomes(store: LogStore, changes: Changes): Homes {
 
   return {
     read: (id, position, limit) => store.read(id, position, limit),
+    readAt: (id, positions) => store.readAt(id, positions),
     async find(id) {
       const head = await store.head(id);
       return head && toHome(head);
@@ -39,14 +40,16 @@ export function createHomes(store: LogStore, changes: Changes): Homes {
       const before = (await store.segments(id)).at(-1);
       // What it brought along to Temporal is covered with the first run there.
       const from = before?.to ?? 0;
-      const brought = await readCarriers(store, id, from, base);
+      const digest = createDigest(before?.sha256);
+      for await (const page of pagesOf(store, { sessionId: id, from, to: base })) digest.add(page);
+      digest.add(carriers);
       const segment = {
         number: before ? before.number + 1 : 0,
         from,
         to: carriers.reduce((length, { drafts }) => length + drafts.length, base),
         life,
         runId,
-        sha256: digestOf(before?.sha256, [...brought, ...carriers]),
+        sha256: digest.end(),
       };
       const isNew = await store.seal(id, { ...segment, after, base, nextRun: nextRunId, carriers });
       if (isNew) changes.announce(id);
@@ -66,7 +69,7 @@ export function createHomes(store: LogStore, changes: Changes): Homes {
   };
 }
 
-function toHome({ length, lastUs, place, state, lives, nextRun }: Head): Home {
+function toHome({ length, lastUs, place, state, lives, nextRun, sealed, logId }: Head): Home {
   return {
     engine: place === 'here' || place === 'leaving' ? 'log' : 'temporal',
     life: lives,
@@ -77,5 +80,7 @@ function toHome({ length, lastUs, place, state, lives, nextRun }: Head): Home {
     movingTo: state === 'open' ? GOES_TO[place] : undefined,
     isReviving: place === 'reviving' && state === 'open',
     isClosing: state === 'closing',
+    sealed,
+    logId,
   };
 }

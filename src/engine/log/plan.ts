@@ -1,7 +1,8 @@
 /** One activation of a session on the log engine: what to write and what to start, given what has come. Pure. */
-import type { Draft, Entry } from '../../log.ts';
+import type { Draft } from '../../log.ts';
 import { author, decide, isBetweenTurns, type Operation, type Pen } from '../../loop.ts';
 import { began, cancelled, ended, fold, isBusy, type LoopState } from '../../loop/state.ts';
+import type { LogIndex } from '../../session/log-index.ts';
 
 /** An operation that is over, and what it produced. */
 export interface Result {
@@ -92,7 +93,7 @@ export function callOf(operation: Operation): string {
 }
 
 /** When the pause before the next try of the model ends, counted from the event that began it. */
-export function pauseEndMs(entries: readonly Entry[], ms: number): number {
-  const began = entries.findLast(({ event }) => event.type === 'session.status_rescheduled');
-  return Date.parse(began?.event.processed_at ?? '') + ms;
+export function pauseEndMs(index: LogIndex, ms: number): number {
+  const beganUs = index.timeUsAt(index.lastOf('session.status_rescheduled')) ?? Number.NaN;
+  return Math.floor(beganUs / 1000) + ms;
 }

@@ -1,7 +1,6 @@
 /** The log in Postgres: how sessions leave it and come to it. */
 import { LOG_CHANNEL } from '../../bus.ts';
 import type { Statement, Statements } from '../../postgres/statements.ts';
-import { toSegment } from './rows.ts';
 import { ASKED, HERE, NOTHING, sealedIf } from './sql.ts';
 import { extentOf, keyOf, type CarrierRow, type MoveStore } from './store.ts';
 
@@ -51,7 +50,6 @@ export function createPostgresMoves(run: Statements['run'], note: (id: string) =
       const segment = [number, from, runId, sha256, rows, note(id)];
       return (await run(SQL.seal, [...head, ...segment])).length > 0;
     },
-    segments: async (id) => (await run(SQL.segments, [id])).map(toSegment),
     async revive(id, life) {
       await run(SQL.revive, [id, life, note(id)]);
     },
@@ -103,14 +101,16 @@ const SQL = {
     `with kept as (select 1 from sessions where id = $1 and state <> 'deleting' for share),
      known as (select 1 from log_heads where session_id = $1),
      head as (
-       insert into log_heads (session_id, length, last_us, state, epoch, holder, losses, due, place, lives, next_run)
-       select $1, $6, $7, $8, 0, null, 0, ${NOTHING}, 'away', 1, $4
+       insert into log_heads (session_id, length, last_us, state, epoch, holder, losses, due, place, lives, next_run, sealed)
+       select $1, $6, $7, $8, 0, null, 0, ${NOTHING}, 'away', 1, $4, $6
        where exists (select from known)
          or ($2::integer = 1 and $5::integer = 0 and $3::text is null and exists (select from kept))
        on conflict (session_id) do update set length = excluded.length,
-         last_us = greatest(log_heads.last_us, excluded.last_us), state = excluded.state, next_run = excluded.next_run
+         last_us = greatest(log_heads.last_us, excluded.last_us), state = excluded.state, next_run = excluded.next_run,
+         sealed = excluded.sealed
        where log_heads.place in ('away', 'reviving') and log_heads.lives = $2::integer
-         and log_heads.length = $5::integer and log_heads.next_run is not distinct from $3::text
+         and log_heads.length = $5::integer and log_heads.sealed = $10::integer
+         and log_heads.next_run is not distinct from $3::text
          and log_heads.state = 'open' returning session_id),
      segment as (
        insert into log_segments (session_id, number, from_position, to_position, life, run_id, sha256)
@@ -119,7 +119,6 @@ const SQL = {
        ${INSERT} select session_id, position, time_us, author, event_key, drafts from head, ${records('$13')})
      select ${notify('$14')} from head`,
   ),
-  segments: named('segments', 'select * from log_segments where session_id = $1 order by number'),
   revive: named(
     'revive',
     `with kept as (select 1 from sessions where id = $1 and state <> 'deleting' for share),

@@ -2,9 +2,11 @@
  * The log in Postgres. Each write is one statement, and so one round trip and one commit; it announces itself, by
  * NOTIFY, when and only when it is committed. Whether a harness is silent is judged by the database's own clock.
  */
+import { randomUUID } from 'node:crypto';
 import type { Row, Statement, Statements } from '../../postgres/statements.ts';
 import { isUniqueViolation } from '../../records/dialect.ts';
 import { createPostgresMoves, INSERT, notify, records, toRecords } from './postgres-moves.ts';
+import { createPostgresSegments } from './postgres-segments.ts';
 import { toCarrier, toDue, toHead } from './rows.ts';
 import { ASKED, birthOf, HEAD, HERE, NOTHING, sealedIf, WORKING } from './sql.ts';
 import { extentOf, FORGOTTEN_AFTER_MS, keyOf, SILENT_AFTER_MS, stateAfter, type LogStore } from './store.ts';
@@ -17,17 +19,19 @@ export function createPostgresLogStore({ run, close }: Statements, origin: strin
 
   return {
     ...createPostgresMoves(run, note),
+    ...createPostgresSegments(run),
     async create(id, carriers, due, place = 'here') {
       const { length, lastUs, state } = extentOf(carriers);
-      const { lives, nextRun } = birthOf(place);
+      const { logId, lives, nextRun } = birthOf(place, randomUUID());
       const head = [id, length, lastUs, due ? ASKED : NOTHING, place, lives, nextRun, state];
-      await run(SQL.create, [...head, toRecords(carriers), note(id)]);
+      await run(SQL.create, [...head, toRecords(carriers), note(id), logId]);
     },
     async head(id) {
       const row = await one(SQL.head, [id]);
       return row && toHead(row);
     },
     read: async (id, position, limit) => (await run(SQL.read, [id, position, limit])).map(toCarrier),
+    readAt: async (id, positions) => (await run(SQL.readAt, [id, JSON.stringify(positions)])).map(toCarrier),
     async appendClient(id, drafts, nowUs) {
       const state = stateAfter(drafts);
       const values = [id, keyOf(drafts), drafts.length, nowUs, state, JSON.stringify(drafts), note(id)];
@@ -97,11 +101,17 @@ const SQL = {
     'read',
     'select position, time_us, author, drafts from log_carriers where session_id = $1 and position >= $2 order by position limit $3',
   ),
+  readAt: named(
+    'read_at',
+    `select position, time_us, author, drafts from log_carriers where session_id = $1 and position in (
+       select (select max(position) from log_carriers where session_id = $1 and position <= wanted.value::integer)
+       from json_array_elements_text($2::json) as wanted) order by position`,
+  ),
   create: named(
     'create',
     `with head as (
-       insert into log_heads (session_id, length, last_us, state, epoch, holder, losses, due, place, lives, next_run)
-       values ($1, $2, $3, $8, 0, null, 0, $4, $5, $6, $7) on conflict do nothing returning session_id),
+       insert into log_heads (session_id, length, last_us, state, epoch, holder, losses, due, place, lives, next_run, log_id)
+       values ($1, $2, $3, $8, 0, null, 0, $4, $5, $6, $7, $11) on conflict do nothing returning session_id),
      put as (
        ${INSERT} select session_id, position, time_us, author, event_key, drafts
        from head, ${records('$9')})

@@ -7,14 +7,29 @@ export const [NOTHING, ASKED, WORKING] = [0, 1, 2];
 export const NO_RUN = '';
 
 /** The columns of a head that are read. */
-export const HEAD = 'length, epoch, holder, due, state, losses, place, lives, last_us, next_run';
+export const HEAD =
+  'length, epoch, holder, due, state, losses, place, lives, last_us, next_run, sealed, log_id';
 
 /** The log is written here, be it for the rest of a turn only. */
 export const HERE = `place in ('here', 'leaving')`;
 
-/** What a head says of Temporal when it is made. */
-export function birthOf(place: 'here' | 'sealed' | 'away') {
-  return { place, lives: place === 'here' ? 0 : 1, nextRun: place === 'away' ? NO_RUN : null };
+/** Segments of the log can be sealed here. */
+export const SEALABLE = `${HERE} and state <> 'closing'`;
+
+/**
+ * Looks at some heads by their ids. One row at least, so that one knows how far that was; no index would do, since it
+ * would have to be changed by every append.
+ */
+export const UNSEALED = (value: { after: string; among: string; entries: string }): string =>
+  `with page as (
+     select session_id, length - sealed as entries, state, place from log_heads
+     where session_id > ${value.after} order by session_id limit ${value.among})
+   select whole.last, page.session_id from (select max(session_id) as last from page) as whole
+   left join page on ${SEALABLE} and (entries >= ${value.entries} or (state = 'terminated' and entries > 0))`;
+
+/** What a head says of its log, and of Temporal, when it is made. */
+export function birthOf(place: 'here' | 'sealed' | 'away', logId: string) {
+  return { logId, place, lives: place === 'here' ? 0 : 1, nextRun: place === 'away' ? NO_RUN : null };
 }
 
 /** The session has a record, and is not being deleted. */

@@ -1,7 +1,6 @@
 /** The log in SQLite: how sessions leave it and come to it. */
 import type { DatabaseSync } from 'node:sqlite';
 import { whenNotBusy } from '../../records/node-sqlite.ts';
-import { toSegment } from './rows.ts';
 import { ASKED, HERE, KEPT, NOTHING, sealedIf } from './sql.ts';
 import { extentOf, type CarrierRow, type MoveStore } from './store.ts';
 
@@ -28,13 +27,12 @@ export function createSqliteMoves(database: DatabaseSync, { write, insert }: Sql
       write(() => {
         const { number, from, to, base, runId, sha256, life, after, nextRun } = segment;
         const { lastUs, state } = extentOf(carriers);
-        const change = { id, life, after, nextRun, base, to, lastUs, state };
+        const change = { id, life, after, nextRun, base, from, to, lastUs, state };
         if (Number(sql.seal.run(change).changes) === 0) return false;
         for (const carrier of carriers) insert(id, carrier);
         sql.addSegment.run({ id, number, from, to, life, runId, sha256 });
         return true;
       }),
-    segments: (id) => whenNotBusy(() => sql.segments.all({ id }).map((row) => toSegment(row))),
     revive: (id, life) => write(() => void sql.revive.run({ id, life })),
     reborn: (id, life) => write(() => void sql.reborn.run({ id, life })),
     moving: (limit) => whenNotBusy(() => sql.moving.all({ limit }).map((row) => String(row['session_id']))),
@@ -57,12 +55,11 @@ function prepare(database: DatabaseSync) {
     ),
     // The first run of a session makes its head; a deletion that has begun is known from its record.
     seal: database.prepare(
-      `insert into log_heads (session_id, length, last_us, state, epoch, holder, losses, due, place, lives, next_run) select :id, :to, :lastUs, :state, 0, null, 0, 0, 'away', 1, :nextRun where exists (select 1 from log_heads where session_id = :id) or (:life = 1 and :base = 0 and :after is null and ${KEPT(':id')}) on conflict (session_id) do update set length = :to, last_us = max(log_heads.last_us, :lastUs), state = :state, next_run = :nextRun where log_heads.place in ('away', 'reviving') and log_heads.lives = :life and log_heads.length = :base and log_heads.next_run is :after and log_heads.state = 'open'`,
+      `insert into log_heads (session_id, length, last_us, state, epoch, holder, losses, due, place, lives, next_run, sealed) select :id, :to, :lastUs, :state, 0, null, 0, 0, 'away', 1, :nextRun, :to where exists (select 1 from log_heads where session_id = :id) or (:life = 1 and :base = 0 and :after is null and ${KEPT(':id')}) on conflict (session_id) do update set length = :to, last_us = max(log_heads.last_us, :lastUs), state = :state, next_run = :nextRun, sealed = :to where log_heads.place in ('away', 'reviving') and log_heads.lives = :life and log_heads.length = :base and log_heads.sealed = :from and log_heads.next_run is :after and log_heads.state = 'open'`,
     ),
     addSegment: database.prepare(
       `insert into log_segments (session_id, number, from_position, to_position, life, run_id, sha256) values (:id, :number, :from, :to, :life, :runId, :sha256)`,
     ),
-    segments: database.prepare(`select * from log_segments where session_id = :id order by number`),
     revive: database.prepare(
       `insert into log_heads (session_id, length, last_us, state, epoch, holder, losses, due, place, lives) select :id, 0, 0, 'open', 0, null, 0, 0, 'reviving', 1 where exists (select 1 from log_heads where session_id = :id) or (:life = 1 and ${KEPT(':id')}) on conflict (session_id) do update set place = 'reviving' where log_heads.place = 'away' and log_heads.lives = :life and log_heads.state = 'open'`,
     ),

@@ -2,6 +2,7 @@
  * The log in SQLite. Statements are prepared once. Writes that are asked for within one turn of the event loop share a
  * transaction, and so one sync to disk: a session alone waits for nobody, and many at once do not wait for each other.
  */
+import { randomUUID } from 'node:crypto';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Author, Draft } from '../../log.ts';
@@ -9,6 +10,7 @@ import { isBusy, whenNotBusy } from '../../records/node-sqlite.ts';
 import { toCarrier, toDue, toHead, type Row } from './rows.ts';
 import { ASKED, birthOf, HEAD, HERE, NOTHING, sealedIf, WORKING } from './sql.ts';
 import { createSqliteMoves } from './sqlite-moves.ts';
+import { createSqliteSegments } from './sqlite-segments.ts';
 import {
   extentOf,
   FORGOTTEN_AFTER_MS,
@@ -58,16 +60,21 @@ export function openSqliteLogStore(path: string, now: () => number = Date.now): 
 
   return {
     ...createSqliteMoves(database, { write, insert }),
+    ...createSqliteSegments(database, write),
     create: (id, carriers, due, place = 'here') =>
       write(() => {
         if (headOf(id)) return;
         const { length, lastUs, state } = extentOf(carriers);
-        sql.create.run({ id, length, lastUs, state, due: Number(due), ...birthOf(place) });
+        sql.create.run({ id, length, lastUs, state, due: Number(due), ...birthOf(place, randomUUID()) });
         for (const carrier of carriers) insert(id, carrier);
       }),
     head: (id) => whenNotBusy(() => headOf(id)),
     read: (id, position, limit) =>
       whenNotBusy(() => sql.read.all({ id, position, limit }).map((row) => toCarrier(row))),
+    readAt: (id, positions) =>
+      whenNotBusy(() =>
+        sql.readAt.all({ id, positions: JSON.stringify(positions) }).map((row) => toCarrier(row)),
+      ),
     appendClient: (id, drafts, nowUs) =>
       write(() => {
         if (sql.known.get({ id, key: keyOf(drafts) })) return true;
@@ -188,8 +195,13 @@ function prepare(database: DatabaseSync) {
     read: statement(
       'select position, time_us, author, drafts from log_carriers where session_id = :id and position >= :position order by position limit :limit',
     ),
+    readAt: statement(
+      `select position, time_us, author, drafts from log_carriers where session_id = :id and position in (
+        select (select max(position) from log_carriers where session_id = :id and position <= wanted.value)
+        from json_each(:positions) as wanted) order by position`,
+    ),
     create: statement(
-      `insert into log_heads (session_id, length, last_us, state, epoch, holder, losses, due, place, lives, next_run) values (:id, :length, :lastUs, :state, 0, null, 0, :due, :place, :lives, :nextRun)`,
+      `insert into log_heads (session_id, length, last_us, state, epoch, holder, losses, due, place, lives, next_run, log_id) values (:id, :length, :lastUs, :state, 0, null, 0, :due, :place, :lives, :nextRun, :logId)`,
     ),
     insert: statement(
       'insert into log_carriers (session_id, position, time_us, author, event_key, drafts) values (:id, :position, :timeUs, :author, :key, :drafts)',

@@ -36,10 +36,24 @@ export interface Head {
   readonly lastUs: number;
   /** Of a session that is away: the run behind what is here. Null: its life's first one; `NO_RUN`: none. */
   readonly nextRun: string | null;
+  /** Up to which position segments cover the log. */
+  readonly sealed: number;
+  /**
+   * Names the log: one that is made anew under the session's id has another name. Null: of a session that was born on
+   * Temporal, and of logs that are older than names.
+   */
+  readonly logId: string | null;
 }
 
-/** A segment that is to be sealed, with what has to be so for that. */
+/** A stretch of a log that is written here, as it is to be sealed. */
+export interface OwnSegment extends Omit<Segment, 'runId'> {
+  /** The log that it was read from. */
+  readonly logId: string | null;
+}
+
+/** A run that is to be sealed as a segment, with what has to be so for that. */
 export interface NewSegment extends Segment {
+  readonly runId: string;
   /** How long the log is here; its own carriers begin there. */
   readonly base: number;
   readonly after: string | null;
@@ -93,7 +107,6 @@ export interface MoveStore {
    * being deleted. Answers whether that was so.
    */
   seal(sessionId: string, segment: NewSegment): Promise<boolean>;
-  segments(sessionId: string): Promise<Segment[]>;
   /** A session that is away with this life, or that is not known here, is reviving. Idempotent. */
   revive(sessionId: string, life: number): Promise<void>;
   /** A session that is reviving after this life is sealed, for the next one. */
@@ -102,8 +115,33 @@ export interface MoveStore {
   moving(limit: number): Promise<string[]>;
 }
 
+/** Which sessions are looked at for what is not sealed. */
+export interface UnsealedQuery {
+  /** Those behind this id, in the order of ids. */
+  readonly after: string;
+  /** So many of them. */
+  readonly among: number;
+  /** So many entries behind the last segment are enough; of a session that is over, a single one is. */
+  readonly entries: number;
+}
+
+/** The segments of logs that are written here. */
+export interface SegmentStore {
+  /**
+   * Seals a stretch: where the log is written here, is the one that was read, and its segments end where this one
+   * begins. Answers whether that was so.
+   */
+  sealOwn(sessionId: string, segment: OwnSegment): Promise<boolean>;
+  /** In order. */
+  segments(sessionId: string): Promise<Segment[]>;
+  /** Sessions with something to seal. `last`: the last one that was looked at; undefined: there was none. */
+  unsealed(
+    query: UnsealedQuery,
+  ): Promise<{ readonly ids: readonly string[]; readonly last: string | undefined }>;
+}
+
 /** The port. Implementations: `sqlite.ts`, `postgres.ts`. */
-export interface LogStore extends MoveStore {
+export interface LogStore extends MoveStore, SegmentStore {
   /**
    * Makes a log with its first carriers; with `due`, a harness is to look at it. `sealed`: for its first life on Temporal,
    * which is to begin; `away`: as if that were over. Idempotent.
@@ -117,6 +155,8 @@ export interface LogStore extends MoveStore {
   head(sessionId: string): Promise<Head | undefined>;
   /** Carriers from a position on, in order, at most `limit`. */
   read(sessionId: string, position: number, limit: number): Promise<CarrierRow[]>;
+  /** The carriers that hold these positions, each once, in order. */
+  readAt(sessionId: string, positions: readonly number[]): Promise<CarrierRow[]>;
   /**
    * Appends what clients send, whatever the length is, and makes the session due. A batch whose first event is there
    * already changes nothing. Answers false when the log takes no events.
@@ -155,6 +195,11 @@ export interface LogStore extends MoveStore {
 
 /** A harness that has not been heard of for so long is taken for dead. */
 export const SILENT_AFTER_MS = 1500;
+
+/** Whether segments of a log can be sealed here: it is written here, and is not being deleted. */
+export function isSealable({ place, state }: Head): boolean {
+  return (place === 'here' || place === 'leaving') && state !== 'closing';
+}
 
 /** After that, nothing of a dead harness matters any more. */
 export const FORGOTTEN_AFTER_MS = 86_400_000;

@@ -35,7 +35,7 @@ export interface TemporalBackendDeps {
   /** How long runs become. */
   readonly limits: RunLimits;
   /** What sessions were before they came; left out: all were born here. */
-  readonly archive?: Archive | undefined;
+  readonly archive?: Pick<Archive, 'read'> | undefined;
 }
 
 const CLOSED_WITHIN_MS = 5000;

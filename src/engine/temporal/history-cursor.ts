@@ -4,6 +4,7 @@ import { DamagedLogError, HistoryGapError, SessionGoneError } from '../../sessio
 import type { ArchivedCarrier, WrittenCarrier } from '../../session/archive.ts';
 import type { LogCursor } from '../../session/cursor.ts';
 import type { Home } from '../../session/home.ts';
+import { endOf } from '../../session/stretch.ts';
 import { createHistoryChain, type HistorySource } from './history-chain.ts';
 
 /** What of a session is in the archive. */
@@ -23,7 +24,6 @@ const PAGE = 200;
 /** Starts before the first entry. */
 export function createHistoryCursor(source: HistorySource, archived?: Archived): LogCursor {
   const projection = createProjection();
-  const { entries } = projection;
   const chain = createHistoryChain(source, archived?.nextRunId);
   const base = archived?.base ?? 0;
   const isSealed = archived?.isSealed ?? false;
@@ -33,19 +33,19 @@ export function createHistoryCursor(source: HistorySource, archived?: Archived):
   }
 
   async function readArchive(): Promise<Entry[]> {
-    const carriers = (await archived?.read(entries.length, PAGE)) ?? [];
+    const carriers = (await archived?.read(projection.length, PAGE)) ?? [];
     // The archive grows meanwhile.
-    const added = append(carriers.filter(({ position }) => position < base));
-    if (added.length === 0)
-      throw new SessionGoneError(`the archive ends at ${entries.length}, before ${base}`);
-    return added;
+    const wanted = carriers.filter(({ position }) => position < base);
+    if (endOf(wanted, projection.length) === projection.length)
+      throw new HistoryGapError(`the archive ends at ${projection.length}, before ${base}`);
+    return append(wanted);
   }
 
   async function readHistory(signal: AbortSignal): Promise<Entry[]> {
     const { tally, carriers } = await chain.next(signal).catch(whereItIsGone);
-    if (tally && tally.length !== entries.length)
+    if (tally && tally.length !== projection.length)
       throw new DamagedLogError(
-        `the run ${chain.runId} begins at position ${tally.length}, and the log before it ends at ${entries.length}`,
+        `the run ${chain.runId} begins at position ${tally.length}, and the log before it ends at ${projection.length}`,
       );
     return append(carriers);
   }
@@ -55,21 +55,21 @@ export function createHistoryCursor(source: HistorySource, archived?: Archived):
     if (!(error instanceof SessionGoneError)) throw error;
     const { runId } = await source.head();
     throw new HistoryGapError(
-      `what follows position ${entries.length} is lost: it is neither in the archive nor in a history before the run ${runId}`,
+      `what follows position ${projection.length} is lost: it is neither in the archive nor in a history before the run ${runId}`,
       { cause: error },
     );
   }
 
   return {
     get closed() {
-      return isSealed ? entries.length >= base : chain.closed;
+      return isSealed ? projection.length >= base : chain.closed;
     },
     pauseMs: PAUSE_MS,
     async next(signal) {
-      if (entries.length < base) return await readArchive();
+      if (projection.length < base) return await readArchive();
       return isSealed ? [] : await readHistory(signal);
     },
-    mark: async () => (isSealed ? () => entries.length >= base : await chain.mark()),
+    mark: async () => (isSealed ? () => projection.length >= base : await chain.mark()),
     unpack: (entry) => source.unpack(entry),
   };
 }

@@ -9,6 +9,12 @@ import {
 import type { SessionSeed } from '../../session.ts';
 import { SEARCH_ATTRIBUTES, type SessionInput } from '../../../workflows/messages.ts';
 
+/**
+ * A worker that dies with a workflow task in hand is waited for so long, not for Temporal's 10 s. The task itself takes
+ * milliseconds, or as long as it takes to replay a run, which is short.
+ */
+const WORKFLOW_TASK_TIMEOUT_MS = 4000;
+
 /** What a start consists of. */
 export interface Start {
   readonly seed: SessionSeed['created'];
@@ -26,6 +32,7 @@ export function startOptions(workflowId: string, { seed, taskQueue, input }: Sta
     workflowId,
     taskQueue,
     args: [input],
+    workflowTaskTimeout: WORKFLOW_TASK_TIMEOUT_MS,
     workflowIdConflictPolicy: WorkflowIdConflictPolicy.USE_EXISTING,
     workflowIdReusePolicy: WorkflowIdReusePolicy.REJECT_DUPLICATE,
     staticSummary: `${seed.title ?? 'untitled'}: ${seed.agent_name}`.slice(0, 200),

@@ -21,6 +21,11 @@ export interface Calls {
    * another hold stands, or an outcome would be lost with this process.
    */
   hold(quietMs: number): Hold | undefined;
+  /**
+   * Does something to the hand before its first call: calls that come meanwhile wait for the end of it. False, and
+   * nothing is done, once a call has begun, whoever asks and however late.
+   */
+  prepare(work: () => Promise<void>): Promise<boolean>;
 }
 
 /** Binds a way to run tools to a journal. */
@@ -33,9 +38,14 @@ export function createCalls(journal: Journal, runTool: RunTool): Calls {
   const unrecorded = new Map<string, ToolOutcome>();
   const gate = createGate();
   let quietSinceMs = performance.now();
+  let preparing: Promise<boolean> | undefined;
+  let hasBegun = false;
 
   const run = async (call: ToolCall, signal: AbortSignal): Promise<ToolOutcome> => {
     if (!(await gate.pass(signal))) return toFailure(`${call.name}: aborted before it began`);
+    // Nothing may come between the end of the wait and the next line.
+    for (let one = preparing; one !== undefined; one = preparing) await one.catch(() => undefined);
+    hasBegun = true;
     const known = unrecorded.get(call.id);
     if (known !== undefined) return known;
     const entry = await journal.read(call.id);
@@ -74,6 +84,17 @@ export function createCalls(journal: Journal, runTool: RunTool): Calls {
     hold(quietMs) {
       const isQuiet = running.size === 0 && performance.now() - quietSinceMs >= quietMs;
       return isQuiet && unrecorded.size === 0 ? gate.hold() : undefined;
+    },
+    async prepare(work) {
+      for (let one = preparing; one !== undefined; one = preparing) await one.catch(() => undefined);
+      if (hasBegun) return false;
+      const isUntouched = async (): Promise<boolean> => {
+        if (!(await journal.isEmpty())) return false;
+        await work();
+        return true;
+      };
+      preparing = isUntouched().finally(() => (preparing = undefined));
+      return await preparing;
     },
   };
 }

@@ -3,7 +3,7 @@
  * the two, whoever asks again learns whether it ran, and what came of it.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ToolCall, ToolOutcome } from '../../hands.ts';
 import { toOutcome } from './protocol.ts';
@@ -16,6 +16,8 @@ type Entry =
 
 /** The journal of one hand. */
 export interface Journal {
+  /** Whether no call has ever begun. */
+  isEmpty(): Promise<boolean>;
   read(id: string): Promise<Entry>;
   /** Resolves once the start is on the disk: a call must not begin before. */
   started(call: ToolCall): Promise<void>;
@@ -29,6 +31,7 @@ export async function createJournal(folder: string): Promise<Journal> {
   const startOf = (id: string): string => join(folder, `${toFileName(id)}.start`);
   const endOf = (id: string): string => join(folder, `${toFileName(id)}.end`);
   return {
+    isEmpty: async () => (await readdir(folder)).length === 0,
     async read(id) {
       const outcome = await readOutcome(endOf(id));
       if (outcome !== undefined) return { kind: 'finished', outcome };

@@ -7,7 +7,7 @@ import { kill, pid as ownPid } from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** The processes that were there at some moment, told apart from later ones with the same pid. */
-export type Snapshot = ReadonlySet<string>;
+export type Noted = ReadonlySet<string>;
 
 interface Process {
   readonly key: string;
@@ -22,15 +22,15 @@ const SWEEPS = 50;
 const SWEEP_PAUSE_MS = 10;
 
 /** Notes which processes there are. */
-export function takeSnapshot(): Snapshot {
+export function noteProcesses(): Noted {
   return new Set(listProcesses().map((process) => process.key));
 }
 
 /**
- * Kills every process that has come since the snapshot, until none is left. With `alone` that is truly every one:
+ * Kills every process that has come since they were noted, until none is left. With `alone` that is truly every one:
  * right only where this process and its children are all that its /proc shows. Without it, our descendants.
  */
-export async function killSince(before: Snapshot, alone: boolean): Promise<void> {
+export async function killSince(before: Noted, alone: boolean): Promise<void> {
   for (let sweep = 0; sweep < SWEEPS; sweep += 1) {
     const all = listProcesses();
     const ours = alone ? all : descendantsOf(ownPid, all);

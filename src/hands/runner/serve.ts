@@ -1,11 +1,13 @@
 /** Puts the runner together and serves until it is killed. */
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { createCalls } from './calls.ts';
+import { createFiles } from './files.ts';
 import { createJournal } from './journal.ts';
 import { ENDED_ON_REQUEST, SOCKET_NAME } from './places.ts';
 import { serveCalls } from './server.ts';
+import { isStagingFolder } from './staging.ts';
 import { createToolset } from './toolset.ts';
 
 /** The folders of a hand, and how it is closed off. */
@@ -24,6 +26,7 @@ export interface ServeOptions {
 export async function serve(options: ServeOptions): Promise<void> {
   const { state, workdir, session, tmp, path, alone } = options;
   for (const name of ['uploads', 'outputs']) await mkdir(join(session, name), { recursive: true });
+  await removeStaging(state);
   const runTool = createToolset({
     workdir,
     allowedRoots: [session, tmp],
@@ -34,11 +37,18 @@ export async function serve(options: ServeOptions): Promise<void> {
     alone,
   });
   const calls = createCalls(await createJournal(join(state, 'journal')), runTool);
-  await serveCalls(join(state, SOCKET_NAME), calls, {
+  const served = { calls, files: createFiles(workdir) };
+  await serveCalls(join(state, SOCKET_NAME), served, {
     onUnreachable: () => process.exit(0),
     onRequest: () => process.exit(ENDED_ON_REQUEST),
   });
   // The codes by which a cause of death is told.
   process.once('SIGTERM', () => process.exit(143));
   process.once('SIGINT', () => process.exit(130));
+}
+
+/** What came over the lines of an earlier runner, which nobody will ask for. */
+async function removeStaging(state: string): Promise<void> {
+  const left = (await readdir(state)).filter(isStagingFolder);
+  for (const name of left) await rm(join(state, name), { recursive: true, force: true });
 }

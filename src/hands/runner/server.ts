@@ -3,7 +3,9 @@ import { existsSync, watch } from 'node:fs';
 import { chmod, rm } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { basename, dirname } from 'node:path';
+import { NoSnapshotError } from '../../snapshot.ts';
 import type { Calls } from './calls.ts';
+import type { Files } from './files.ts';
 import type { Hold } from './hold.ts';
 import {
   createLineSplitter,
@@ -13,9 +15,16 @@ import {
   type Reply,
   type Request,
 } from './protocol.ts';
+import { createStaging } from './staging.ts';
 
 /** The longest message taken from a worker: `write` carries whole files. */
 const MAX_REQUEST_BYTES = 256 * 1024 * 1024;
+
+/** What is served. */
+export interface Served {
+  readonly calls: Calls;
+  readonly files: Files;
+}
 
 /** What ends the runner; both are to end the process without waiting for anything. */
 export interface Endings {
@@ -29,7 +38,7 @@ export interface Endings {
 }
 
 /** Listens on the socket; a socket left by a dead runner is replaced. */
-export async function serveCalls(socketPath: string, calls: Calls, endings: Endings): Promise<void> {
+export async function serveCalls(socketPath: string, served: Served, endings: Endings): Promise<void> {
   await rm(socketPath, { force: true });
   const connected = new Set<Socket>();
   const endIfUnreachable = (): void => {
@@ -41,7 +50,7 @@ export async function serveCalls(socketPath: string, calls: Calls, endings: Endi
       connected.delete(socket);
       endIfUnreachable();
     });
-    serveConnection(socket, calls, endings);
+    serveConnection(socket, createAnswers(socket, served, { endings, state: dirname(socketPath) }));
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -62,15 +71,14 @@ function watchFolder(folder: string, onChange: (name: string | null) => void): v
   }
 }
 
-function serveConnection(socket: Socket, calls: Calls, endings: Endings): void {
+function serveConnection(socket: Socket, answer: (request: Request) => Promise<Reply>): void {
   const split = createLineSplitter(MAX_REQUEST_BYTES);
-  const answer = createAnswers(socket, calls, endings);
   // A worker that goes away in mid-call is an everyday event; its calls run on without it.
   socket.on('error', () => socket.destroy());
   const send = (reply: Reply): void => {
     if (!socket.destroyed) socket.write(toLine(reply));
   };
-  send({ type: 'hello', protocol: PROTOCOL_VERSION, holds: true });
+  send({ type: 'hello', protocol: PROTOCOL_VERSION, holds: true, files: true });
   socket.on('data', (chunk: Buffer) => {
     try {
       for (const line of split(chunk)) {
@@ -84,9 +92,14 @@ function serveConnection(socket: Socket, calls: Calls, endings: Endings): void {
   });
 }
 
-/** Answers what comes over one line, and remembers what is held over it. */
-function createAnswers(socket: Socket, calls: Calls, endings: Endings): (request: Request) => Promise<Reply> {
+/** Answers what comes over one line, and remembers what is held over it and what it has brought. */
+function createAnswers(
+  socket: Socket,
+  { calls, files }: Served,
+  { endings, state }: { readonly endings: Endings; readonly state: string },
+): (request: Request) => Promise<Reply> {
   let held: Hold | undefined;
+  const answerForFiles = createFilesAnswers(socket, { calls, files }, state);
   // Whoever held the calls is gone: they go on.
   socket.on('close', () => held?.drop());
 
@@ -109,6 +122,46 @@ function createAnswers(socket: Socket, calls: Calls, endings: Endings): (request
         // A call that has begun since the hold is not ended with the rest, however late this comes.
         if (held?.stands() === true) endings.onRequest();
         return { type: 'busy', seq };
+      default:
+        return answerForFiles(request).catch((error: unknown) => ({
+          type: 'refused',
+          seq,
+          reason: error instanceof NoSnapshotError ? error.message : String(error),
+        }));
+    }
+  };
+}
+
+type FilesRequest = Extract<Request, { type: 'look' | 'fetch' | 'stage' | 'lay' }>;
+
+/** Answers what comes over one line about the workspace. */
+function createFilesAnswers(
+  socket: Socket,
+  { calls, files }: Served,
+  state: string,
+): (request: FilesRequest) => Promise<Reply> {
+  const staging = createStaging(state);
+  socket.on('close', () => void staging.remove().catch(() => undefined));
+
+  return async (request) => {
+    const { seq } = request;
+    switch (request.type) {
+      case 'look':
+        return { type: 'look', seq, ...(await files.look(request.known)) };
+      case 'fetch': {
+        const contents = await files.fetch(request.pieces);
+        return { type: 'content', seq, data: contents.map((content) => content.toString('base64')) };
+      }
+      case 'stage':
+        await staging.write(request.pieces);
+        return { type: 'done', seq };
+      case 'lay': {
+        const isLaid = await calls.prepare(() => files.lay(request.manifest, staging));
+        await staging.remove();
+        return isLaid
+          ? { type: 'done', seq }
+          : { type: 'refused', seq, reason: 'a call has run in it already' };
+      }
     }
   };
 }

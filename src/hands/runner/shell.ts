@@ -6,7 +6,7 @@ import { writeFile } from 'node:fs/promises';
 import type { ToolOutcome } from '../../hands.ts';
 import type { OutputPipe } from './output-pipe.ts';
 import { countOomKills } from './memory.ts';
-import { killSince, takeSnapshot } from './processes.ts';
+import { killSince, noteProcesses } from './processes.ts';
 import type { Spool } from './spool.ts';
 
 const DEFAULT_TIMEOUT_MS = 120_000;
@@ -75,7 +75,7 @@ async function runOne(
   }
 
   await writeFile(options.scriptPath, command, { mode: 0o600 });
-  const before = takeSnapshot();
+  const before = noteProcesses();
   const oomKills = await countOomKills();
   const spool = options.createSpool(callId);
   await options.pipe.attach((text) => spool.add(text));

@@ -3,7 +3,16 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { newId } from '../../id.ts';
 import { MissingReferenceError, NameTakenError, type Records, type SessionRow } from '../../records.ts';
-import { copyEntries, forkOf, markOf, toCarriers, type CopiedEntry } from '../../session/copy.ts';
+import {
+  copyEntries,
+  forkOf,
+  markOf,
+  toCarriers,
+  type CopiedEntry,
+  type ForkedSnapshot,
+} from '../../session/copy.ts';
+import type { CopiedSnapshot } from '../../session/snapshot-store.ts';
+import { workspaceAt, type WorkspaceAt } from '../../session/workspace.ts';
 import type { Agent } from '../../wire/agent.ts';
 import type { Environment } from '../../wire/environment.ts';
 import { conflict, invalidRequest, notFound } from '../../wire/error.ts';
@@ -12,7 +21,13 @@ import { readBody, readLines } from '../body.ts';
 import { createAccess, orApiError, readView, type SessionDeps } from '../session-access.ts';
 
 /** What the routes are made of. */
-export type CopyDeps = Pick<SessionDeps, 'records' | 'sessions' | 'now'>;
+export interface CopyDeps extends Pick<SessionDeps, 'records' | 'sessions' | 'now'> {
+  /** Gives a session's snapshot to another one; undefined where it is not kept. */
+  readonly copySnapshot: (
+    snapshot: string,
+    ends: { readonly fromId: string; readonly toId: string },
+  ) => Promise<CopiedSnapshot | undefined>;
+}
 
 const EXPORT_VERSION = 1;
 const NDJSON = 'application/x-ndjson';
@@ -69,7 +84,7 @@ export function mountCopies(app: App, base: CopyDeps): void {
 
 type RouteDeps = CopyDeps & ReturnType<typeof createAccess>;
 
-function mountFork(app: App, { records, sessions, now, find }: RouteDeps): void {
+function mountFork(app: App, { records, sessions, now, find, copySnapshot }: RouteDeps): void {
   app.post('/v1/x/sessions/:id/fork', async (c) => {
     const source = await find(c);
     const { position, resume = false } = await readBody(c, forkBody);
@@ -86,19 +101,44 @@ function mountFork(app: App, { records, sessions, now, find }: RouteDeps): void 
       archivedAt: null,
       state: 'creating',
     };
-    const request = { from: source.id, resume, newId: () => newId('sevt'), nowUs: Date.now() * 1000 };
+    // The snapshot of a call stands behind its result, which may be the last event that is wanted.
+    const behind = await orApiError(
+      source.id,
+      sessions.getEvents(source.id, { from: entries.length, types: ['x.hand_snapshot'] }),
+    );
+    const ends = { fromId: source.id, toId: row.id };
     await records.sessions.insert(row);
-    await orApiError(row.id, sessions.createFrom(row.id, forkOf(entries, request), true));
+    const { told, workspace } = await bringAlong(workspaceAt(entries, behind), (id) =>
+      copySnapshot(id, ends),
+    );
+    const request = { from: source.id, resume, newId: () => newId('sevt'), nowUs: Date.now() * 1000 };
+    const log = forkOf(entries, { ...request, ...(workspace && { workspace }) });
+    await orApiError(row.id, sessions.createFrom(row.id, log, true));
     await records.sessions.setState(row, 'ready', 'creating');
     return c.json({
       id: row.id,
       type: 'session_fork' as const,
       forked_from: source.id,
       position: entries.length,
-      // Hands take no snapshots: the fork's first call gets a fresh one.
-      workspace: 'empty' as const,
+      workspace: told,
     });
   });
+}
+
+/** Has a fork keep the snapshot that its workspace is to begin with; answers it, and what the client is told. */
+async function bringAlong(
+  found: WorkspaceAt,
+  copy: (id: string) => Promise<CopiedSnapshot | undefined>,
+): Promise<{ readonly told: object; readonly workspace?: ForkedSnapshot }> {
+  if (found.state !== 'snapshot') return { told: found };
+  const { snapshot: id } = found;
+  const copied = await copy(id);
+  if (copied === undefined) {
+    const reason = 'the snapshot is not kept with this session, which is a copy itself';
+    return { told: { state: 'none', reason } satisfies WorkspaceAt };
+  }
+  const { bytes, addedBytes } = copied;
+  return { told: { ...found, bytes, added_bytes: addedBytes }, workspace: { id, bytes, addedBytes } };
 }
 
 function mountExport(app: App, { records, sessions, find }: RouteDeps): void {

@@ -10,7 +10,7 @@ import { invalidRequest, type ApiError } from '../../wire/error.ts';
 import { parse } from '../../wire/parse.ts';
 import { newId } from '../../id.ts';
 import type { Moves, Whereabouts } from '../../session/moves.ts';
-import type { CheckedSegment } from '../../session/verify.ts';
+import type { Verification } from '../../session/verify.ts';
 import type { App } from '../app.ts';
 import { readBody } from '../body.ts';
 import { intParam, limitParam, listParam, readQuery, wordParam } from '../query.ts';
@@ -29,8 +29,8 @@ export interface ExtensionDeps extends Omit<SessionDeps, 'settings' | 'takesSyst
   /** The model request that the brain makes of these entries; undefined where there is nothing to ask yet. */
   readonly contextOf: (entries: readonly Entry[]) => unknown;
   readonly moves: Moves;
-  /** Checks what of a session is in the archive. */
-  readonly verify: (id: string) => Promise<readonly CheckedSegment[]>;
+  /** Checks what of a session is in the database. */
+  readonly verify: (id: string) => Promise<Verification>;
 }
 
 type RouteDeps = ExtensionDeps & SessionAccess;
@@ -165,19 +165,19 @@ function mountWake(app: App, { sessions, find }: RouteDeps): void {
   });
 }
 
-function mountVerify(app: App, { sessions, find, verify }: RouteDeps): void {
+function mountVerify(app: App, { find, verify }: RouteDeps): void {
   app.get('/v1/x/sessions/:id/verify', async (c) => {
     const { id } = await find(c);
-    const segments = await verify(id);
-    const { length } = await readView(sessions, id);
+    const { length, segments, damage } = await orApiError(id, verify(id));
     return c.json({
       id,
       type: 'session_verification' as const,
       length,
       sealed: segments.at(-1)?.to ?? 0,
       segments: segments.map(({ number, from, to, life, runId, sha256, archive, history }) => {
-        return { number, from, to, life, run_id: runId, sha256, archive, history };
+        return { number, from, to, life, run_id: runId ?? null, sha256, archive, history };
       }),
+      damage: damage ? { ...damage, segment: damage.segment ?? null } : null,
     });
   });
 }
