@@ -100,13 +100,18 @@ export function toManifest(entries: readonly ManifestEntry[]): string {
  *   than the limits allow
  */
 export function readManifest(text: string): Manifest {
-  const bytes = Buffer.byteLength(text);
-  if (bytes > SNAPSHOT_LIMITS.manifestBytes) throw new NoSnapshotError('its list of files is too long');
+  requireManifestWithinLimits(text);
   const entries = parseEntries(text);
   if (entries === undefined || toManifest(entries) !== text)
     throw new NoSnapshotError('the sandbox gave a list of files that is none');
   requireTree(entries);
   return { id: sha256Of(text), text, entries, ...sumUp(entries) };
+}
+
+/** Throws NoSnapshotError for a manifest that is too long, whatever is in it. */
+export function requireManifestWithinLimits(text: string): void {
+  if (Buffer.byteLength(text) > SNAPSHOT_LIMITS.manifestBytes)
+    throw new NoSnapshotError('the list of its files is too long');
 }
 
 /** Throws NoSnapshotError for more files, or larger ones, than a snapshot may have. */

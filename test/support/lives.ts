@@ -112,12 +112,18 @@ export function results(life: Life, one: Running, how: Finish): Draft[] {
     case 'tool': {
       const drafts = toolResult(life, one);
       const handId = life.state().hand?.id;
-      if (!how.handDies || handId === undefined) return drafts;
+      if (handId === undefined || operation.runner === 'log') return drafts;
+      if (!how.handDies) return [...drafts, snapshotOf(life, operation.callId, handId)];
       return [...drafts, { event: { id: life.id(), type: 'x.hand_lost', hand_id: handId, reason: 'died' } }];
     }
     case 'model':
       return modelResults(life, one, how);
   }
+}
+
+function snapshotOf(life: Life, callId: string, handId: string): Draft {
+  const noted = { id: life.id(), type: 'x.hand_snapshot', hand_id: handId, tool_use_id: callId } as const;
+  return { event: { ...noted, reason: 'this is no hand' } };
 }
 
 function modelResults(life: Life, one: Running, how: Finish): Draft[] {

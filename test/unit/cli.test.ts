@@ -147,6 +147,37 @@ describe('drover', () => {
     });
   });
 
+  it.each([
+    [
+      { state: 'snapshot', snapshot: 'f'.repeat(64), bytes: 5, added_bytes: 120 },
+      'as it was there, 5 bytes (snapshot ffffffffffff…, 120 bytes kept for it)',
+    ],
+    [{ state: 'empty', reason: 'no sandbox was used' }, 'empty, as it was there: no sandbox was used'],
+    [
+      { state: 'none', reason: 'a call was under way' },
+      'empty, because what it was there is not known: a call was under way',
+    ],
+  ])('says of a fork with which files it begins: %j', async (workspace, says) => {
+    const bodies: string[] = [];
+    const server = createServer((request, response) => {
+      request.on('data', (chunk: Buffer) => bodies.push(chunk.toString()));
+      request.on('end', () => response.end(JSON.stringify({ id: 'sesn_2', position: 7, workspace })));
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const fork = ['fork', 'sesn_1', '--position', '7', '--port', String(port)];
+    try {
+      expect(await drover(fork, { DROVER_API_KEY: 'given' })).toMatchObject({
+        code: 0,
+        stdout: `sesn_2 has the log of sesn_1 up to position 7\nits workspace: ${says}\n`,
+      });
+      expect(bodies).toEqual(['{"position":7}']);
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
+  });
+
   it('runs a role alone until it is told to stop', async () => {
     const running = run([CLI, 'model'], { DROVER_DATA_DIR: folder, DROVER_MODEL_PORT: '0' });
     const port = await eventually('ready', () => /ready \{"port":(\d+)\}/.exec(running.stderr())?.[1]);

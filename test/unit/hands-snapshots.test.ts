@@ -168,6 +168,18 @@ describe('a runner', () => {
     place.link.close();
   });
 
+  it('gives no list of files that would not fit into a message', async () => {
+    const place = await start('one');
+    for (let at = 0; at < 2000; at += 1) await symlink('x'.repeat(4000), join(place.work, `l${at}`));
+    await expect(place.link.snapshot(store, never)).rejects.toThrow('the list of its files is too long');
+    expect(
+      await place.link.execute({ id: 'a', name: 'bash', input: { command: 'echo on' } }, never),
+    ).toMatchObject({
+      content: [{ text: 'on' }],
+    });
+    place.link.close();
+  });
+
   it('lays nothing out once a call has run, whatever was there before', async () => {
     const one = await start('one');
     await writeFile(join(one.work, 'f'), 'as it was');
@@ -183,6 +195,27 @@ describe('a runner', () => {
     await expect(two.link.restore(id, store, never)).rejects.toThrow('a call has run in it already');
     expect(await readFile(join(two.work, 'f'), 'utf8')).toBe('new\n');
     for (const { link } of [one, two]) link.close();
+  });
+
+  it('keeps nothing of what came over a line that has ended, whatever was still on its way', async () => {
+    const place = await start('one');
+    const data = Buffer.alloc(2 ** 20).toString('base64');
+    for (let round = 0; round < 5; round += 1) {
+      const connection = await createConnection(await place.open());
+      const sending = Array.from({ length: 20 }, (_, at) =>
+        connection.files.stage([{ sha256: sha256Of(`${at}`), from: 0, data }]).catch(() => undefined),
+      );
+      await sending[round];
+      connection.close();
+      await Promise.all(sending);
+    }
+    await eventually(async () => {
+      // Answered after all that the runner had taken from the lines that have ended.
+      await place.link.ready();
+      expect((await readdir(place.state)).filter((name) => name.startsWith('staging'))).toEqual([]);
+    });
+    expect((await readdir(place.state)).filter((name) => name.startsWith('staging'))).toEqual([]);
+    place.link.close();
   });
 
   it('lets a call wait that comes while files are laid out', async () => {

@@ -1,7 +1,7 @@
 /** What a log says of the workspace at each of its positions. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type Body, type Draft, type Entry } from '../../src/log.ts';
+import type { Body, Draft, Entry, Extra } from '../../src/log.ts';
 import { INTERRUPTED } from '../../src/loop.ts';
 import { workspaceAt, type WorkspaceAt } from '../../src/session/workspace.ts';
 import { created } from '../support/conversation.ts';
@@ -20,23 +20,23 @@ function log(...drafts: Draft[]): readonly Entry[] {
   return projection.entries;
 }
 
-function event(body: object): Draft {
+function bodyOf(body: object): Body {
   ids += 1;
-  return { event: { id: `sevt_${ids}`, ...body } as Body };
+  return { id: `sevt_${ids}`, ...body } as Body;
 }
 
+function event(body: object): Draft {
+  return { event: bodyOf(body) };
+}
+
+const withExtra = (body: object, extra: Extra): Draft => ({ event: bodyOf(body), extra });
 const asked = (...calls: Draft[]): Draft[] => [
-  event({ id: `span_${ids}`, type: 'span.model_request_start' }),
+  event({ type: 'span.model_request_start' }),
   ...calls,
-  {
-    ...event({
-      type: 'span.model_request_end',
-      model_request_start_id: 'span',
-      is_error: false,
-      model_usage: USAGE,
-    }),
-    extra: { outcome: { stop: 'tool_use' } },
-  },
+  withExtra(
+    { type: 'span.model_request_end', model_request_start_id: 'span', is_error: false, model_usage: USAGE },
+    { outcome: { stop: 'tool_use' } },
+  ),
 ];
 const USAGE = {
   input_tokens: 0,
@@ -140,7 +140,8 @@ describe('the workspace', () => {
     const ran = [...waiting, confirm('allow'), result('b'), kept('b', 'two', 2)];
     expect(at(...ran)).toEqual(is('two'));
     expect(at(...one, ...asked(use('b')), result('b', INTERRUPTED, true))).toEqual(is('one'));
-    const recalled = { ...use('r', 'recall'), extra: { runner: 'log' } } as Draft;
+    const call = { type: 'agent.tool_use', name: 'recall', input: {}, evaluated_permission: 'allow' };
+    const recalled = withExtra({ id: 'r', ...call }, { runner: 'log' });
     expect(at(...one, ...asked(recalled), result('r'))).toEqual(is('one'));
   });
 

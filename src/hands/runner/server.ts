@@ -141,7 +141,7 @@ function createFilesAnswers(
   state: string,
 ): (request: FilesRequest) => Promise<Reply> {
   const staging = createStaging(state);
-  socket.on('close', () => void staging.remove().catch(() => undefined));
+  socket.on('close', () => void staging.close().catch(() => undefined));
 
   return async (request) => {
     const { seq } = request;
@@ -157,7 +157,7 @@ function createFilesAnswers(
         return { type: 'done', seq };
       case 'lay': {
         const isLaid = await calls.prepare(() => files.lay(request.manifest, staging));
-        await staging.remove();
+        await staging.clear();
         return isLaid
           ? { type: 'done', seq }
           : { type: 'refused', seq, reason: 'a call has run in it already' };

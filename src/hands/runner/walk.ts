@@ -12,6 +12,7 @@ import {
   NoSnapshotError,
   quote,
   requireFileWithinLimits,
+  requireManifestWithinLimits,
   requireWithinLimits,
   toManifest,
   type ManifestEntry,
@@ -63,7 +64,9 @@ export function createWalker(root: string): Walker {
       const walk: Walk = { root, entries: [], before: readings, after: new Map(), bytes: 0 };
       await visit(walk, '');
       readings = walk.after;
-      return toManifest(walk.entries);
+      const manifest = toManifest(walk.entries);
+      requireManifestWithinLimits(manifest);
+      return manifest;
     },
   };
 }
