@@ -18,6 +18,7 @@ import {
   type Scenario,
 } from './measure.ts';
 import { cpuOf, perUnit } from './processes.ts';
+import { sends } from './sends.ts';
 import { waiting } from './waiting.ts';
 
 const turn: Scenario = {
@@ -162,6 +163,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   history,
   waiting,
   interrupts,
+  sends,
   cache,
   snapshots,
   engine,

@@ -1,14 +1,7 @@
 /** The session port over an engine's backend: packing, reading, and what a refused write means. */
 import type { Blobs } from '../blobs.ts';
 import type { Draft, Entry } from '../log.ts';
-import {
-  MOST_QUEUED,
-  SessionBusyError,
-  SessionGoneError,
-  SessionStoppedError,
-  SessionTerminatedError,
-  type Sessions,
-} from '../session.ts';
+import { SessionGoneError, SessionStoppedError, SessionTerminatedError, type Sessions } from '../session.ts';
 import { formatMicros } from '../wire/time.ts';
 import { settle, type ArchivedCarrier, type WrittenCarrier } from './archive.ts';
 import { LogClosedError, type Backend } from './backend.ts';
@@ -16,6 +9,7 @@ import { selectEvents, selectSlice } from './listing.ts';
 import { pack, unpackAll } from './pack.ts';
 import type { Reader } from './reader.ts';
 import type { Readers } from './readers.ts';
+import { createSends } from './sends.ts';
 import { tail } from './tail.ts';
 
 const VISIBLE_WITHIN_MS = 2000;
@@ -33,6 +27,7 @@ export interface SessionsDeps {
 /** Makes the session port. */
 export function createSessions({ backend, readers, blobs, begin }: SessionsDeps): Sessions {
   const { readerOf, synced, live, forget } = readers;
+  const sends = createSends();
 
   async function packFor(id: string, drafts: readonly Draft[]): Promise<Draft[]> {
     return pack(drafts, (text) => blobs.put(id, text));
@@ -56,6 +51,20 @@ export function createSessions({ backend, readers, blobs, begin }: SessionsDeps)
     }
   }
 
+  async function write(id: string, drafts: readonly Draft[]): Promise<Entry[]> {
+    const reader = readerOf(id);
+    const from = reader.index.length;
+    const packed = await packFor(id, drafts);
+    await orRefused(id, () => backend.emit(id, packed));
+    const ids = drafts.flatMap((draft) => ('event' in draft ? [draft.event.id] : []));
+    const visible = await reader.until(
+      () => ids.every((own) => reader.has(own)),
+      AbortSignal.timeout(VISIBLE_WITHIN_MS),
+    );
+    if (!visible && reader.closed) throw await refusalOf(id);
+    return firstForms(reader, drafts, from);
+  }
+
   return {
     async create(id, seed) {
       const created = await packFor(id, [{ event: seed.created }]);
@@ -68,25 +77,7 @@ export function createSessions({ backend, readers, blobs, begin }: SessionsDeps)
       await begin(id, settle(packed), isAwake);
     },
 
-    async emitEvent(id, drafts) {
-      const reader = readerOf(id);
-      const from = reader.index.length;
-      const waiting = drafts.filter(
-        (draft) => 'event' in draft && draft.event.type === 'user.message',
-      ).length;
-      if (waiting > 0 && (reader.view?.loop.queue.length ?? 0) + waiting > MOST_QUEUED) {
-        throw new SessionBusyError(`more than ${MOST_QUEUED} messages are waiting to be taken up`);
-      }
-      const packed = await packFor(id, drafts);
-      await orRefused(id, () => backend.emit(id, packed));
-      const ids = drafts.flatMap((draft) => ('event' in draft ? [draft.event.id] : []));
-      const visible = await reader.until(
-        () => ids.every((own) => reader.has(own)),
-        AbortSignal.timeout(VISIBLE_WITHIN_MS),
-      );
-      if (!visible && reader.closed) throw await refusalOf(id);
-      return firstForms(reader, drafts, from);
-    },
+    emitEvent: (id, drafts) => sends.admit(id, { drafts, known: readerOf(id) }, () => write(id, drafts)),
 
     async getEvents(id, slice = {}) {
       const { throughId } = slice;

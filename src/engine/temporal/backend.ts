@@ -2,6 +2,7 @@
  * Sessions on Temporal: one workflow a session, its history is the log. Reads go to the server and need no worker.
  */
 import {
+  isGrpcServiceError,
   WorkflowFailedError,
   WorkflowNotFoundError,
   type Client,
@@ -9,9 +10,11 @@ import {
 } from '@temporalio/client';
 import type { Blobs } from '../../blobs.ts';
 import type { RunLimits } from '../../loop/run-limits.ts';
+import { SessionBusyError } from '../../session.ts';
 import { LogClosedError, type Backend } from '../../session/backend.ts';
 import { BORN_ON_TEMPORAL, type Archive, type Home } from '../../session/home.ts';
 import { unpack } from '../../session/pack.ts';
+import { status as GrpcStatus } from '@grpc/grpc-js';
 import {
   CLOSE_SIGNAL,
   EMIT_SIGNAL,
@@ -36,6 +39,8 @@ export interface TemporalBackendDeps {
 }
 
 const CLOSED_WITHIN_MS = 5000;
+/** What Temporal says of a run that has got all the signals that it may; the next run takes more. */
+const FULL_RUN = /limit for signal events/;
 
 /** Makes the backend of one life of sessions on a Temporal client. */
 export function createTemporalBackend(
@@ -50,6 +55,10 @@ export function createTemporalBackend(
     } catch (error) {
       if (error instanceof WorkflowNotFoundError)
         throw new LogClosedError(`no workflow of session ${id} runs`, { cause: error });
+      if (isTooMuch(error))
+        throw new SessionBusyError(`Temporal takes no more for session ${id} at the moment`, {
+          cause: error,
+        });
       throw error;
     }
   }
@@ -79,6 +88,17 @@ export function createTemporalBackend(
       );
     },
   };
+}
+
+/** Whether a write was refused, and nothing of it has happened, because there are too many. */
+export function isTooMuch(error: unknown): boolean {
+  if (error instanceof Error && !isGrpcServiceError(error) && error.cause !== undefined)
+    return isTooMuch(error.cause);
+  if (!isGrpcServiceError(error)) return false;
+  const { code, details } = error;
+  return (
+    code === GrpcStatus.RESOURCE_EXHAUSTED || (code === GrpcStatus.INVALID_ARGUMENT && FULL_RUN.test(details))
+  );
 }
 
 /** Lets the workflow free its hand and end by itself; where no worker does that in time, it is erased anyway. */
