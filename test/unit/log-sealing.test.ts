@@ -245,11 +245,18 @@ describe.each(DATABASE_KINDS)('a log that is written here (%s)', (kind) => {
     });
 
     test('by whoever says that it rests, once for each segment', async () => {
-      const mortal = createMortalStore(store);
-      const unsealed: LogStore['unsealed'] = async () => ({ ids: [], last: undefined });
-      const unswept = { ...mortal.store, unsealed };
+      let answered = 0;
+      const unswept: LogStore = {
+        ...store,
+        unsealed: async () => ({ ids: [], last: undefined }),
+        async head(id) {
+          const found = await store.head(id);
+          answered += 1;
+          return found;
+        },
+      };
       const sealing = startSealing({ store: unswept, entries: ENTRIES, log: SILENT });
-      const heads = (): number => mortal.calls.filter((name) => name === 'head').length;
+      const heads = (): number => answered;
       await store.create(ID, log(5), false);
       sealing.rests(ID, 3, false);
       expect(heads()).toBe(0);
