@@ -102,8 +102,8 @@ describe('a slice of the log', () => {
     expect(all.next).toBeNull();
     const positions = all.data.map(({ position }) => position);
     expect(positions).toEqual([...new Set(positions)].toSorted((a, b) => a - b));
-    // The session's creation and its sandbox are in the log and not on the wire.
-    expect(all.length).toBe(all.data.length + 2);
+    // The session's creation, its sandbox and what that kept of its files are in the log and not on the wire.
+    expect(all.length).toBe(all.data.length + 3);
 
     expect(await pages(live.id, { order: 'asc', limit: 3 })).toEqual(all.data);
     expect(await pages(live.id, { order: 'desc', limit: 4 })).toEqual(all.data.toReversed());
