@@ -164,10 +164,9 @@ function createWork(lease: Lease, losses: number, deps: DriverDeps & { lost: Abo
     isStale = false;
     const read = await readOn({ lease, store, reader, lost }, state, length);
     let next = read.state;
-    ({ isLeaving } = read);
+    ({ isLeaving, length } = read);
     // Somebody asks, and may find that nothing is to be done: that has to be said again.
     if (read.due && told === 'resting') told = 'nothing';
-    length = reader.index.length;
     for (const { operation } of takeWritten(inbox, reader))
       next = ended(next, operation.kind, callOf(operation));
     return next;
@@ -243,29 +242,41 @@ interface Reading {
   readonly lost: AbortSignal;
 }
 
+interface Read {
+  readonly state: LoopState;
+  /** How many entries it is of. */
+  readonly length: number;
+  readonly due: boolean;
+  readonly isLeaving: boolean;
+}
+
 /** Reads the log to its end and folds what stands behind `length` into what is known, or all of it. */
 async function readOn(
   { lease, store, reader, lost }: Reading,
   known: LoopState | undefined,
   length: number,
-): Promise<{ state: LoopState; due: boolean; isLeaving: boolean }> {
+): Promise<Read> {
   // What was read of another log under this id, in this process, must not be taken for this one's.
   if (known === undefined) await reader.sync();
   const head = await store.head(lease.sessionId);
   if (head?.epoch !== lease.epoch) throw new LeaseLostError('another harness has the session');
-  await reader.until(() => reader.index.length >= head.length && reader.view !== undefined, lost);
+  const isRead = (): boolean => reader.view !== undefined && reader.view.length >= head.length;
+  await reader.until(isRead, lost);
   lost.throwIfAborted();
-  if (reader.index.length < head.length) throw new Error('the log could not be read to its end');
-  if (!reader.view) throw new SessionGoneError(`no session ${lease.sessionId}`);
+  // The reader may go on meanwhile: all that follows is about the log as this view knows it.
+  const { view } = reader;
+  if (!view) throw new SessionGoneError(`no session ${lease.sessionId}`);
+  if (view.length < head.length) throw new Error('the log could not be read to its end');
   const state =
     known === undefined
-      ? reader.view.loop
-      : (await reader.at(range(length, reader.index.length))).reduce((folded, entry) => {
+      ? view.loop
+      : (await reader.at(range(length, view.length))).reduce((folded, entry) => {
           const at = entry.event.processed_at;
           return fold(folded, [draftOf(entry)], at === null ? folded.clockMs : Date.parse(at));
         }, known);
   return {
     state: head.state === 'closing' ? closed(state) : state,
+    length: view.length,
     due: head.due,
     isLeaving: head.place === 'leaving',
   };
