@@ -6,7 +6,7 @@
  *     npm run chaos -- --kills 40 --sessions 16 --on temporal-sqlite    a short one, which writes nothing
  *
  * The kills come one upon the other; then `--apart 60` more come one by one, to see how long each is felt. `--on` names
- * candidates as `npm run compare` does, by commas; `--run-events 120`: how long runs of workflows become.
+ * candidates as `npm run compare` does, by commas; `--run-events 120`: how long runs of workflows become, or segments.
  */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -35,7 +35,7 @@ const { values } = parseArgs({
     turns: { type: 'string', default: '4' },
     workers: { type: 'string', default: '2' },
     'gap-ms': { type: 'string', default: '1200' },
-    'run-events': { type: 'string', default: '150' },
+    'run-events': { type: 'string' },
     on: { type: 'string', default: 'temporal-sqlite,log-sqlite' },
     write: { type: 'boolean', default: false },
   },
@@ -44,11 +44,13 @@ const { values } = parseArgs({
 const SANDBOX_SHARE = 0.15;
 /** After the last kill, everything has so long to come to its end. */
 const SETTLED_WITHIN_MS = 180_000;
-/** Nothing is moved, woken or forked here; histories are sealed on one engine, and harnesses write on the other. */
+/** So that each conversation goes through several runs, or segments. */
+const RUN_EVENTS: Readonly<Record<Candidate['engine'], string>> = { none: '', temporal: '150', log: '30' };
+/** Nothing is moved, woken or forked here, and harnesses write on one engine only. */
 const NOT_PASSED: Readonly<Record<Candidate['engine'], readonly KillAct[]>> = {
   none: KILL_ACTS,
   temporal: ['append', 'revive', 'bear', 'move'],
-  log: ['seal', 'revive', 'bear', 'move'],
+  log: ['revive', 'bear', 'move'],
 };
 const ANSWER_WITHIN_MS = 10_000;
 const LOOKUP = {
@@ -96,7 +98,7 @@ async function run(name: CandidateName): Promise<Outcome> {
       modelUrl: model.url,
       env: {
         DROVER_WORKERS: values.workers,
-        DROVER_RUN_EVENTS: values['run-events'],
+        DROVER_RUN_EVENTS: values['run-events'] ?? RUN_EVENTS[candidate.engine],
         DROVER_KILL_POINTS: pointFile,
       },
       onLine: () => undefined,
