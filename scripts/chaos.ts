@@ -4,6 +4,7 @@
  *
  *     npm run chaos -- --kills 500 --seed 1                 200 sessions, both engines, SQLite: docs/chaos.md
  *     npm run chaos -- --kills 40 --sessions 16 --on temporal-sqlite    a short one, which writes nothing
+ *     npm run chaos -- --kills 40 --sessions 16 --sandbox docker        the same in containers
  *
  * The kills come one upon the other; then `--apart 60` more come one by one, to see how long each is felt. `--on` names
  * candidates as `npm run compare` does, by commas; `--run-events 120`: how long runs of workflows become, or segments.
@@ -16,14 +17,16 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { KILL_ACTS, type KillAct, type KillPointName } from '../src/kill-point.ts';
 import { CANDIDATES, type Candidate, type CandidateName } from './compare/candidates.ts';
+import { ensureDockerd } from './dockerd.ts';
 import { describeCommit, describeMachine } from './compare/machine.ts';
 import { startModel } from './compare/model.ts';
 import { distributionOf, seededRandom } from './compare/statistics.ts';
 import { startSubject, type Part, type ServerSubject } from './compare/subject.ts';
 import { attack, type Attack } from './chaos/attack.ts';
 import { converse, TURN_KINDS, type Conversation } from './chaos/client.ts';
-import { watchSandboxes } from './chaos/hands.ts';
+import { SANDBOX_KINDS, watchSandboxes, type Sandboxes, type SandboxKind } from './chaos/hands.ts';
 import { judge, SPOTLESS, type Tallies, type Verdict } from './chaos/judge.ts';
+import { toPage, type Section } from './chaos/page.ts';
 
 const { values } = parseArgs({
   options: {
@@ -37,10 +40,12 @@ const { values } = parseArgs({
     'gap-ms': { type: 'string', default: '1200' },
     'run-events': { type: 'string' },
     on: { type: 'string', default: 'temporal-sqlite,log-sqlite' },
+    sandbox: { type: 'string', default: 'bubblewrap' },
     write: { type: 'boolean', default: false },
   },
 });
 
+const PAGE = new URL('../docs/chaos.md', import.meta.url);
 const SANDBOX_SHARE = 0.15;
 /** After the last kill, everything has so long to come to its end. */
 const SETTLED_WITHIN_MS = 180_000;
@@ -80,11 +85,24 @@ const count = (name: 'kills' | 'apart' | 'seed' | 'sessions' | 'abreast' | 'turn
   return value;
 };
 
+/** As it is asked for. */
+function readSandboxKind(): SandboxKind {
+  const found = SANDBOX_KINDS.find((kind) => kind === values.sandbox);
+  if (!found) throw new Error(`--sandbox: expected one of ${SANDBOX_KINDS.join(', ')}`);
+  return found;
+}
+
+const sandbox = readSandboxKind();
+if (sandbox === 'docker') {
+  const problem = await ensureDockerd({ log: say });
+  if (problem !== undefined) throw new Error(problem);
+}
 const outcomes: Outcome[] = [];
 for (const name of values.on.split(',')) outcomes.push(await run(name as CandidateName));
-const page = toPage(outcomes);
-process.stdout.write(page);
-if (values.write) await writeFile(new URL('../docs/chaos.md', import.meta.url), await framed(page));
+const sections = outcomes.map(toSection);
+process.stdout.write(sections.map(({ title, text }) => `## ${title}\n\n${text}\n`).join('\n'));
+if (values.write)
+  await writeFile(PAGE, toPage(await readFile(PAGE, 'utf8').catch(() => ''), await signed(sections)));
 process.exitCode = outcomes.some(({ verdict }) => isSpotted(verdict)) ? 1 : 0;
 
 async function run(name: CandidateName): Promise<Outcome> {
@@ -100,15 +118,18 @@ async function run(name: CandidateName): Promise<Outcome> {
         DROVER_WORKERS: values.workers,
         DROVER_RUN_EVENTS: values['run-events'] ?? RUN_EVENTS[candidate.engine],
         DROVER_KILL_POINTS: pointFile,
+        DROVER_SANDBOX: sandbox,
       },
       onLine: () => undefined,
     });
+    const sandboxes = watchSandboxes(subject.dataDir, sandbox);
     try {
       if (subject.kind !== 'server') throw new Error(`--on: there is no server "${name}"`);
       say(`${name}: ${values.kills} kills, seed ${values.seed}`);
-      return await assault(subject, model, pointFile);
+      return await assault(subject, { model, sandboxes, pointFile });
     } finally {
       await subject.stop();
+      await sandboxes.remove();
     }
   } finally {
     await model.stop();
@@ -116,15 +137,17 @@ async function run(name: CandidateName): Promise<Outcome> {
   }
 }
 
-async function assault(
-  subject: ServerSubject,
-  model: { countRequests(): Promise<number> },
-  pointFile: string,
-): Promise<Outcome> {
+/** What is beside the server. */
+interface Around {
+  readonly model: { countRequests(): Promise<number> };
+  readonly sandboxes: Sandboxes;
+  readonly pointFile: string;
+}
+
+async function assault(subject: ServerSubject, { model, sandboxes, pointFile }: Around): Promise<Outcome> {
   const { name, engine } = subject.candidate;
   const random = seededRandom(count('seed'));
   const client = subject.client.withOptions({ timeout: ANSWER_WITHIN_MS, maxRetries: 0 });
-  const sandboxes = watchSandboxes(subject.dataDir);
   const conversations: Conversation[] = [];
   let begun = 0;
   const patience = new AbortController();
@@ -223,17 +246,11 @@ function isSpotted(verdict: Verdict): boolean {
   return JSON.stringify(verdict) !== JSON.stringify(SPOTLESS);
 }
 
-function toPage(all: readonly Outcome[]): string {
-  return all.map(toSection).join('\n');
-}
-
-function toSection(outcome: Outcome): string {
+function toSection(outcome: Outcome): Section {
   const { name, sessions, tookMs, attacks, apart, verdict, tallies, requests } = outcome;
   const kills = attacks.length + apart.length;
   const verdicts = Object.entries(verdict).map(([key, value]) => `| ${key} | ${value} |`);
-  return [
-    `## ${name}`,
-    '',
+  const lines = [
     `${kills} kills in ${Math.round(tookMs / 1000)} s over ${sessions} sessions: ${tallies.events} events, ${tallies.toolUses} tool calls, ${tallies.unknown} of them answered by an error because their sandbox was killed; ${requests} model requests in ${tallies.spans} steps for ${tallies.answers} answers.`,
     '',
     '| judged | found |',
@@ -242,7 +259,8 @@ function toSection(outcome: Outcome): string {
     '',
     ...toTable(`${attacks.length} of them one upon the other`, attacks),
     ...toTable(`${apart.length} of them one by one`, apart),
-  ].join('\n');
+  ];
+  return { title: `${name}, ${sandbox}`, text: lines.join('\n') };
 }
 
 /** How long attacks were felt: by each session that was at work, and by the one that felt it longest. */
@@ -274,15 +292,10 @@ function seconds(ms: number): string {
   return Number.isFinite(ms) ? `${(ms / 1000).toFixed(1)} s` : 'none';
 }
 
-async function framed(sections: string): Promise<string> {
+/** Says how they were made. */
+async function signed(all: readonly Section[]): Promise<Section[]> {
   const { cpu, cores, memoryGiB, system } = await describeMachine();
   const machine = `${cores} cores of ${cpu}, ${memoryGiB} GiB, ${system}`;
-  const commit = await describeCommit();
-  return [
-    '# Chaos',
-    '',
-    `Made by \`npm run chaos -- ${process.argv.slice(2).join(' ')}\` on ${new Date().toISOString().slice(0, 10)}, on ${machine}; commit ${commit}.`,
-    '',
-    sections,
-  ].join('\n');
+  const made = `Made by \`npm run chaos -- ${process.argv.slice(2).join(' ')}\` on ${new Date().toISOString().slice(0, 10)}, on ${machine}; commit ${await describeCommit()}.`;
+  return all.map(({ title, text }) => ({ title, text: `${made}\n\n${text}` }));
 }

@@ -118,6 +118,7 @@ async function judgeOne(
     found.push(['reordered', id]);
   const seen = following.seen.map(({ event }) => event.id);
   for (const id of seen) if (!order.has(id)) found.push(['unheard', id]);
+  for (const id of outOfOrder(seen, order)) found.push(['reordered', id]);
 
   for (const hole of await holesOf(patient, session, listed)) found.push(['holes', hole]);
   for (const text of unanswered(listed)) found.push(['unanswered', text]);
