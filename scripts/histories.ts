@@ -1,13 +1,13 @@
 /**
- * `npm run histories`: records the histories that CI replays, one of each kind of session, into `test/histories/`.
- * To be run when a kind of session is added, never to make a replay agree again (docs/adr/0024).
+ * `npm run histories -- talk tools`: records the histories that CI replays, one of each kind of session that is named, into
+ * `test/histories/`. To be run when a kind of session is added, never to make a replay agree again (docs/adr/0024).
  */
 import Anthropic from '@anthropic-ai/sdk';
 import { Client } from '@temporalio/client';
 import type { AgentCreateParams } from '@anthropic-ai/sdk/resources/beta/agents/agents';
 import type { BetaManagedAgentsEventParams } from '@anthropic-ai/sdk/resources/beta/sessions/events';
 import type { SessionCreateParams } from '@anthropic-ai/sdk/resources/beta/sessions/sessions';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -94,6 +94,14 @@ const KINDS: Readonly<Record<string, Kind>> = {
       await turn(script({ say: 'after' }));
     },
   },
+  overtaken: {
+    async live({ send, rest, turn }) {
+      const text = script({ say: 'never' });
+      await send({ type: 'user.message', content: [{ type: 'text', text }] }, { type: 'user.interrupt' });
+      await rest();
+      await turn(script({ say: 'after' }));
+    },
+  },
   failing: {
     async live({ turn }) {
       await turn(script({ fail: 529, times: 2 }, { say: 'at last' }));
@@ -151,14 +159,14 @@ const KINDS: Readonly<Record<string, Kind>> = {
   },
 };
 
+const kinds = Object.entries(KINDS).filter(([name]) => process.argv.includes(name, 2));
+if (kinds.length === 0) throw new Error(`expected some of: ${Object.keys(KINDS).join(', ')}`);
 const server = await startServer(ENV);
 const connection = await connectTemporal(`127.0.0.1:${await server.port('temporal')}`);
 try {
-  await rm(FOLDER, { recursive: true, force: true });
-  await mkdir(FOLDER, { recursive: true });
   const temporal = new Client({ connection, namespace: 'drover', identity: 'an operator' });
   const client = new Anthropic({ apiKey: server.apiKey, baseURL: server.url });
-  for (const [name, kind] of Object.entries(KINDS)) await record(name, kind, { client, temporal });
+  for (const [name, kind] of kinds) await record(name, kind, { client, temporal });
 } finally {
   await connection.close();
   await server.stop();

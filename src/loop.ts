@@ -72,6 +72,14 @@ export function isBetweenTurns(state: LoopState): boolean {
   return decide(state) === undefined || (phase.at === 'ended' && queue.length > 0 && interrupts.length === 0);
 }
 
+/**
+ * Whether an interrupt ends a turn that has not begun: a session at rest is shown as running from its first message on, and
+ * what a client has seen running it can stop, however long nobody comes to take the message up.
+ */
+export function endsUnbegunTurn({ phase, interrupts, overtaken }: LoopState): boolean {
+  return phase.at === 'rest' && interrupts.length > 0 && overtaken.length > 0;
+}
+
 /** The calls that a hand runs, or is to run next: nothing that the log says tells the two apart. */
 export function callsInHand(state: LoopState): readonly Call[] {
   if (state.hand === null || state.phase.at !== 'calls') return [];
@@ -127,7 +135,10 @@ function beginTurn(state: LoopState): Step | undefined {
 }
 
 function interrupt(state: LoopState): Step {
+  const begun = endsUnbegunTurn(state) ? state.overtaken : [];
+  const next = state.queue.filter((id) => !begun.includes(id));
   const closing = [
+    ...(begun.length > 0 ? [...running(state), ...takeUp(begun)] : []),
     ...(state.phase.at === 'thinking' ? [spanEnd(state.phase.spanId)] : []),
     ...takeUp([...state.interrupts, ...state.stamps]),
     ...state.calls.filter((call) => isOpen(state, call)).map((call) => toolError(call.id, INTERRUPTED)),
@@ -135,10 +146,10 @@ function interrupt(state: LoopState): Step {
   // At the cap an interrupt has no effect: what is due stays due (wire-api 27.3).
   if (state.phase.at === 'capped' && isSpent(state))
     return { write: [...closing, ...idle(state, { type: 'budget_reached' }, null)], start: [] };
-  if (state.queue.length === 0)
+  if (next.length === 0)
     return { write: [...closing, ...idle(state, { type: 'end_turn' }, null)], start: [] };
-  const resume = state.status === 'running' ? [] : running(state);
-  return think({ ...state, stamps: [] }, [...closing, ...resume, ...takeUp(state.queue)]);
+  const resume = state.status === 'running' || begun.length > 0 ? [] : running(state);
+  return think({ ...state, stamps: [] }, [...closing, ...resume, ...takeUp(next)]);
 }
 
 function advanceCalls(state: LoopState): Step | undefined {

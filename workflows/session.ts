@@ -7,7 +7,7 @@ import { defineSearchAttributeKey } from '@temporalio/common';
 import * as workflow from '@temporalio/workflow';
 import type { Carrier, SessionActivities } from '../activities/contract.ts';
 import { createCounter, type Author, type Draft } from '../src/log.ts';
-import { author, decide, isBetweenTurns, type Operation } from '../src/loop.ts';
+import { author, decide, endsUnbegunTurn, isBetweenTurns, type Operation } from '../src/loop.ts';
 import { failureDrafts, OPERATION_POLICY } from '../src/loop/failure.ts';
 import { RUN_LIMITS } from '../src/loop/run-limits.ts';
 import { began, cancelled, closed, EMPTY, ended, fold, type LoopState } from '../src/loop/state.ts';
@@ -91,6 +91,7 @@ export async function session(input: SessionInput): Promise<'moved' | undefined>
   if (origin) showDetails(run);
 
   for (;;) {
+    run.state = asRecorded(run.state);
     const step = decide(run.state);
     showStatus(run);
     // A signal that comes at this moment is not lost: the server lets no workflow complete that has not seen it.
@@ -115,6 +116,12 @@ export async function session(input: SessionInput): Promise<'moved' | undefined>
   }
   await release(run);
   return undefined;
+}
+
+/** What runs that older code began do otherwise, as far as they are recorded (docs/adr/0024). */
+function asRecorded(state: LoopState): LoopState {
+  const isAsEver = !endsUnbegunTurn(state) || workflow.patched('interrupt ends unbegun turn');
+  return isAsEver ? state : { ...state, overtaken: [] };
 }
 
 function begin({ origin, limits = RUN_LIMITS }: SessionInput): Run {

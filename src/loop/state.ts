@@ -82,6 +82,8 @@ export interface LoopState {
   readonly queue: readonly string[];
   /** Interrupts not yet taken up. */
   readonly interrupts: readonly string[];
+  /** Of the queue, what these interrupts came after. */
+  readonly overtaken: readonly string[];
   /** Confirmations not yet stamped. */
   readonly stamps: readonly string[];
   readonly confirmations: Readonly<Record<string, Confirmation>>;
@@ -137,6 +139,7 @@ export const EMPTY: LoopState = {
   calls: [],
   queue: [],
   interrupts: [],
+  overtaken: [],
   stamps: [],
   confirmations: {},
   answered: [],
@@ -227,11 +230,13 @@ export function pauseMs(failures: number, failure: ModelFailure, baseMs: number)
 
 function takeUp(state: LoopState, id: string): LoopState {
   const without = (ids: readonly string[]): readonly string[] => ids.filter((other) => other !== id);
+  const interrupts = without(state.interrupts);
   return {
     ...state,
     failures: state.queue.includes(id) ? 0 : state.failures,
     queue: without(state.queue),
-    interrupts: without(state.interrupts),
+    interrupts,
+    overtaken: interrupts.length > 0 ? without(state.overtaken) : [],
     stamps: without(state.stamps),
   };
 }
@@ -253,7 +258,7 @@ function foldClient(state: LoopState, event: EventBody, extra: Extra | undefined
         ? { ...state, stamps: [...state.stamps, event.id] }
         : { ...state, queue: [...state.queue, event.id] };
     case 'user.interrupt':
-      return { ...state, interrupts: [...state.interrupts, event.id] };
+      return { ...state, interrupts: [...state.interrupts, event.id], overtaken: state.queue };
     case 'user.custom_tool_result':
       return { ...state, answered: [...state.answered, event.custom_tool_use_id] };
     case 'user.tool_confirmation': {

@@ -150,6 +150,28 @@ describe('interrupts', () => {
     expect(only(await live.turn('again'), 'agent.message').map(textOf)).toEqual(['late']);
   });
 
+  it('what nobody has taken up yet is a turn that ends before the model is asked', async () => {
+    const live = await bed.live();
+    const mark = unique();
+    const sent = await live.send(message(script({ say: mark })), { type: 'user.interrupt' });
+    const idle = await live.next('session.status_idle');
+    expect(idle.stop_reason).toEqual({ type: 'end_turn' });
+    expect(typesOf(await live.list()).slice(-7)).toEqual([
+      'session.status_running',
+      'session.thread_status_running',
+      'user.message',
+      'user.interrupt',
+      'session.thread_status_idle',
+      'session.usage',
+      'session.status_idle',
+    ]);
+    // The model sees both, as one message.
+    const turn = await live.turn(script({ say: 'after' }));
+    expect(only(turn, 'agent.message').map(textOf)).toEqual([`${mark}after`]);
+    expect(await modelRequests(mark)).toHaveLength(1);
+    expect((await live.list()).filter(({ id }) => sent.some((event) => event.id === id))).toHaveLength(2);
+  });
+
   it('on an idle session it starts nothing', async () => {
     const live = await bed.live();
     await live.turn(script({ say: 'one' }));

@@ -7,6 +7,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { Client } from 'pg';
 import { inject } from 'vitest';
 import type { DatabasePlace } from '../../src/config.ts';
+import { whenNotBusy } from '../../src/records/node-sqlite.ts';
 
 export type DatabaseKind = DatabasePlace['kind'];
 
@@ -50,9 +51,10 @@ export async function createPostgresDatabase(
 /** One statement for either kind that answers nothing. */
 export async function execute(place: DatabasePlace, sql: string): Promise<void> {
   if (place.kind === 'postgres') return void (await query(place.url, sql));
-  const database = new DatabaseSync(place.path, { timeout: 5000 });
+  const database = new DatabaseSync(place.path, { timeout: 0 });
   try {
-    database.exec(sql);
+    // Waiting in SQLite would keep whoever in this process holds the lock from giving it back.
+    await whenNotBusy(() => database.exec(sql));
   } finally {
     database.close();
   }

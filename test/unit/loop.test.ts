@@ -286,6 +286,44 @@ describe('interrupting', () => {
     ]);
   });
 
+  test('ends the turn of a message that nobody has taken up yet', () => {
+    const simulation = simulate();
+    simulation.send(message('m1'), message('m2'), { id: 'i1', type: 'user.interrupt' });
+    expect(simulation.running).toEqual([]);
+    expect(typesOf(simulation).slice(-8)).toEqual([
+      'session.status_running',
+      'session.thread_status_running',
+      'user.message',
+      'user.message',
+      'user.interrupt',
+      ...idleTrio,
+    ]);
+    expect(lastStop(simulation)).toEqual({ type: 'end_turn' });
+    simulation.send(message('m3'));
+    expect(simulation.running.map(({ operation }) => operation.kind)).toEqual(['model']);
+  });
+
+  test('leaves what came after it to the next turn, also where nothing was taken up yet', () => {
+    const simulation = simulate();
+    const interrupts = ['i1', 'i2'].map((id) => ({ id, type: 'user.interrupt' }) as const);
+    simulation.send(message('m1'), ...interrupts, message('m2'));
+    expect(typesOf(simulation).slice(-7)).toEqual([
+      'session.status_running',
+      'session.thread_status_running',
+      'user.message',
+      'user.interrupt',
+      'user.interrupt',
+      'user.message',
+      'span.model_request_start',
+    ]);
+  });
+
+  test('of a session at rest ends nothing that comes later', () => {
+    const simulation = simulate();
+    simulation.send({ id: 'i1', type: 'user.interrupt' }, message('m1'));
+    expect(simulation.running.map(({ operation }) => operation.kind)).toEqual(['model']);
+  });
+
   test('stops tools; every call gets one result', () => {
     const simulation = simulate();
     simulation.send(message('m1'));
