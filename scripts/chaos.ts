@@ -47,6 +47,10 @@ const { values } = parseArgs({
 
 const PAGE = new URL('../docs/chaos.md', import.meta.url);
 const SANDBOX_SHARE = 0.15;
+/** Conversations while kills come one by one: what is measured is how long one is felt, not how busy the machine is. */
+const ABREAST_APART = 4;
+/** Seconds. What conversations that are over leave behind is suspended, or fills the memory. */
+const HAND_IDLE = '15';
 /** After the last kill, everything has so long to come to its end. */
 const SETTLED_WITHIN_MS = 180_000;
 /** So that each conversation goes through several runs, or segments. */
@@ -97,13 +101,14 @@ if (sandbox === 'docker') {
   const problem = await ensureDockerd({ log: say });
   if (problem !== undefined) throw new Error(problem);
 }
-const outcomes: Outcome[] = [];
-for (const name of values.on.split(',')) outcomes.push(await run(name as CandidateName));
-const sections = outcomes.map(toSection);
-process.stdout.write(sections.map(({ title, text }) => `## ${title}\n\n${text}\n`).join('\n'));
-if (values.write)
-  await writeFile(PAGE, toPage(await readFile(PAGE, 'utf8').catch(() => ''), await signed(sections)));
-process.exitCode = outcomes.some(({ verdict }) => isSpotted(verdict)) ? 1 : 0;
+for (const name of values.on.split(',')) {
+  const outcome = await run(name as CandidateName);
+  const section = toSection(outcome);
+  process.stdout.write(`## ${section.title}\n\n${section.text}\n`);
+  if (values.write)
+    await writeFile(PAGE, toPage(await readFile(PAGE, 'utf8').catch(() => ''), await signed(section)));
+  if (isSpotted(outcome.verdict)) process.exitCode = 1;
+}
 
 async function run(name: CandidateName): Promise<Outcome> {
   const candidate = CANDIDATES[name];
@@ -119,6 +124,7 @@ async function run(name: CandidateName): Promise<Outcome> {
         DROVER_RUN_EVENTS: values['run-events'] ?? RUN_EVENTS[candidate.engine],
         DROVER_KILL_POINTS: pointFile,
         DROVER_SANDBOX: sandbox,
+        DROVER_HAND_IDLE: HAND_IDLE,
       },
       onLine: () => undefined,
     });
@@ -150,14 +156,16 @@ async function assault(subject: ServerSubject, { model, sandboxes, pointFile }: 
   const client = subject.client.withOptions({ timeout: ANSWER_WITHIN_MS, maxRetries: 0 });
   const conversations: Conversation[] = [];
   let begun = 0;
+  let isApart = false;
   const patience = new AbortController();
   const over = new AbortController();
   const made = await makeAgent(subject);
   const startMs = performance.now();
 
   /** One conversation after the other, until there have been enough and the killing is over. */
-  async function keepTalking(): Promise<void> {
+  async function keepTalking(_: unknown, place: number): Promise<void> {
     while (!patience.signal.aborted && (begun < count('sessions') || !over.signal.aborted)) {
+      if (isApart && place >= ABREAST_APART && begun >= count('sessions')) return;
       const number = begun;
       begun += 1;
       const kinds = Array.from(
@@ -191,6 +199,7 @@ async function assault(subject: ServerSubject, { model, sandboxes, pointFile }: 
   };
   const how = { meanGapMs: count('gap-ms'), random, log: say };
   const attacks = await attack(target, { ...how, kills: count('kills'), isOneByOne: false });
+  isApart = true;
   say(`${name}: one by one`);
   const apart = await attack(target, { ...how, kills: count('apart'), isOneByOne: true });
   over.abort();
@@ -292,10 +301,10 @@ function seconds(ms: number): string {
   return Number.isFinite(ms) ? `${(ms / 1000).toFixed(1)} s` : 'none';
 }
 
-/** Says how they were made. */
-async function signed(all: readonly Section[]): Promise<Section[]> {
+/** Says how it was made. */
+async function signed({ title, text }: Section): Promise<Section> {
   const { cpu, cores, memoryGiB, system } = await describeMachine();
   const machine = `${cores} cores of ${cpu}, ${memoryGiB} GiB, ${system}`;
   const made = `Made by \`npm run chaos -- ${process.argv.slice(2).join(' ')}\` on ${new Date().toISOString().slice(0, 10)}, on ${machine}; commit ${await describeCommit()}.`;
-  return all.map(({ title, text }) => ({ title, text: `${made}\n\n${text}` }));
+  return { title, text: `${made}\n\n${text}` };
 }

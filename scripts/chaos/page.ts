@@ -28,8 +28,8 @@ before or after a durable write, a model request, a tool call. The others hit an
 stopped for a while instead. Those that come one by one show how long each is felt.
 `;
 
-/** Puts sections in the place of those with their titles, or behind what is there. */
-export function toPage(page: string, sections: readonly Section[]): string {
+/** Puts a section in the place of the one with its title, or behind what is there. */
+export function toPage(page: string, { title, text }: Section): string {
   const all = new Map(
     page
       .split(/^## /m)
@@ -39,6 +39,6 @@ export function toPage(page: string, sections: readonly Section[]): string {
         return [title, lines.join('\n').trim()];
       }),
   );
-  for (const { title, text } of sections) all.set(title, text.trim());
-  return [HEAD, ...[...all].map(([title, text]) => `## ${title}\n\n${text}\n`)].join('\n');
+  all.set(title, text.trim());
+  return [HEAD, ...[...all].map((section) => `## ${section.join('\n\n')}\n`)].join('\n');
 }
