@@ -54,7 +54,7 @@ export interface CrashServer {
 }
 
 /** Longer than a process may be silent until another one takes over what it had under way. */
-export const SILENT_MS = engineOfRun() === 'log' ? 2500 : 6500;
+export const SILENT_MS = engineOfRun() === 'log' ? 2500 : 4500;
 
 /** What a killed worker had under way goes on within this time. */
 export const RECOVERED_WITHIN_MS = engineOfRun() === 'log' ? 6000 : 10_000;
