@@ -163,7 +163,7 @@ async function assault(subject: ServerSubject, { model, sandboxes, pointFile }: 
   const startMs = performance.now();
 
   /** One conversation after the other, until there have been enough and the killing is over. */
-  async function keepTalking(_: unknown, place: number): Promise<void> {
+  async function keepTalking(place: number): Promise<void> {
     while (!patience.signal.aborted && (begun < count('sessions') || !over.signal.aborted)) {
       if (isApart && place >= ABREAST_APART && begun >= count('sessions')) return;
       const number = begun;
@@ -183,7 +183,7 @@ async function assault(subject: ServerSubject, { model, sandboxes, pointFile }: 
     }
   }
 
-  const talking = Promise.all(Array.from({ length: count('abreast') }, keepTalking));
+  const talking = Promise.all(Array.from({ length: count('abreast') }, (_, place) => keepTalking(place)));
   talking.catch(() => undefined);
   await pause(5000);
   const target = {

@@ -44,7 +44,7 @@ export function createLogEngine(
         log,
         readerOf: (id) => readers.readerOf(id),
         forget: (id) => readers.forget(id),
-        rests: (id, length, isOver) => sealing.rests(id, length, isOver),
+        rests: (resting, isOver) => sealing.rests(resting, isOver),
         newId: () => newId('sevt'),
         wrote(id, carrier) {
           if (carrier) backend.tell(id, carrier);

@@ -66,7 +66,7 @@ function read(around: Partial<LogCursor> = {}): Reader {
 async function drive(reader: Reader, itsStore = store): Promise<Driver> {
   const lease = await store.claim(ID, 'a harness');
   if (!lease) throw new Error('somebody else has the session');
-  driver = startDriver(lease, 0, {
+  driver = startDriver(lease, {
     store: itsStore,
     operations,
     readerOf: () => reader,

@@ -60,6 +60,11 @@ describe.each(DATABASE_KINDS)('a log that is written here (%s)', (kind) => {
     (await store.segments(id)).map(({ number, from, to, life, runId }) => [number, from, to, life, runId]);
   const extents = async (id = ID): Promise<unknown[]> =>
     (await store.segments(id)).map(({ number, from, to }) => [number, from, to]);
+  const logIdOf = async (): Promise<string | null> => (await store.head(ID))?.logId ?? null;
+  /** Without the sweep. */
+  const unswept = (): LogStore => ({ ...store, unsealed: async () => ({ ids: [], last: undefined }) });
+  /** Answers up to where. */
+  const seal = async (id = ID, by = store): Promise<number> => (await sealOwn(by, id, ENTRIES))?.sealed ?? 0;
   async function verify(homes = homesOf(store)): Promise<Verification> {
     const lengthOf = async (): Promise<number> => {
       throw new SessionGoneError('all of it is here');
@@ -75,17 +80,17 @@ describe.each(DATABASE_KINDS)('a log that is written here (%s)', (kind) => {
   describe('is sealed', () => {
     test('when there is enough of it, with a digest over the one before', async () => {
       await store.create(ID, log(3), false);
-      expect(await sealOwn(store, ID, ENTRIES)).toBe(0);
+      expect(await seal()).toBe(0);
       expect(await bounds()).toEqual([]);
       await store.appendClient(ID, [said('x', 'more'), said('y', 'and more')], 2_000_000);
-      expect(await sealOwn(store, ID, ENTRIES)).toBe(5);
-      expect(await sealOwn(store, ID, ENTRIES)).toBe(5);
+      expect(await seal()).toBe(5);
+      expect(await seal()).toBe(5);
       await store.appendClient(
         ID,
         [1, 2, 3, 4].map((n) => said(`z${n}`, 'z')),
         3_000_000,
       );
-      expect(await sealOwn(store, ID, ENTRIES)).toBe(9);
+      expect(await seal()).toBe(9);
       expect(await bounds()).toEqual([
         [0, 0, 5, 0, undefined],
         [1, 5, 9, 0, undefined],
@@ -100,7 +105,7 @@ describe.each(DATABASE_KINDS)('a log that is written here (%s)', (kind) => {
 
     test('in several segments where it came long, and to its end where it is over', async () => {
       await store.create(ID, log(15), false);
-      expect(await sealOwn(store, ID, ENTRIES)).toBe(13);
+      expect(await seal()).toBe(13);
       const whole = [
         [0, 0, 5],
         [1, 5, 9],
@@ -108,7 +113,7 @@ describe.each(DATABASE_KINDS)('a log that is written here (%s)', (kind) => {
       ];
       expect(await extents()).toEqual(whole);
       await store.appendClient(ID, [OVER], 2_000_000);
-      expect(await sealOwn(store, ID, ENTRIES)).toBe(16);
+      expect(await seal()).toBe(16);
       expect(await extents()).toEqual([...whole, [3, 13, 16]]);
       await checkIntact(16);
     });
@@ -116,7 +121,7 @@ describe.each(DATABASE_KINDS)('a log that is written here (%s)', (kind) => {
     test('by many at once as by one', async () => {
       await store.create(ID, log(41), false);
       const others = [store, await open(), await open()];
-      const all = [...others, ...others, ...others].map((one) => sealOwn(one, ID, ENTRIES));
+      const all = [...others, ...others, ...others].map((one) => seal(ID, one));
       expect(new Set(await Promise.all(all))).toEqual(new Set([41]));
       expect(await store.segments(ID)).toHaveLength(10);
       await checkIntact(41);
@@ -137,7 +142,7 @@ describe.each(DATABASE_KINDS)('a log that is written here (%s)', (kind) => {
         await store.appendClient(ID, [said(`n${nth}`, 'hello')], 2_000_000 + nth);
       over.abort();
       await sealing;
-      expect(await sealOwn(store, ID, ENTRIES)).toBeGreaterThan(57);
+      expect(await seal()).toBeGreaterThan(57);
       await checkIntact(61);
     });
 
@@ -151,7 +156,7 @@ describe.each(DATABASE_KINDS)('a log that is written here (%s)', (kind) => {
             mortal.at(count, side, blow);
             const work = sealOwn(mortal.store, id, ENTRIES).catch((error: unknown) => error);
             await Promise.race([work, mortal.died]);
-            expect(await sealOwn(store, id, ENTRIES)).toBe(9);
+            expect(await seal(id)).toBe(9);
             expect(await extents(id)).toEqual([
               [0, 0, 5],
               [1, 5, 9],
@@ -170,11 +175,11 @@ describe.each(DATABASE_KINDS)('a log that is written here (%s)', (kind) => {
       await store.create(ID, log(5), false);
       expect(await store.sealOwn(ID, { ...segment, logId })).toBe(false);
       await store.startClosing(ID);
-      expect(await sealOwn(store, ID, ENTRIES)).toBe(0);
+      expect(await seal()).toBe(0);
       await store.create('sesn_2', log(5), false);
       await store.sendAway('sesn_2');
-      expect(await sealOwn(store, 'sesn_2', ENTRIES)).toBe(0);
-      expect(await sealOwn(store, 'sesn_none', ENTRIES)).toBe(0);
+      expect(await seal('sesn_2')).toBe(0);
+      expect(await seal('sesn_none')).toBe(0);
       expect([await bounds(), await bounds('sesn_2')]).toEqual([[], []]);
     });
 
@@ -202,7 +207,7 @@ describe.each(DATABASE_KINDS)('a log that is written here (%s)', (kind) => {
       await store.expect(ID);
       await store.adopt(ID, 1, [wrote(8, 'q')]);
       await store.appendClient(ID, [said('r', 'back'), said('s', 'here'), said('t', 'again')], 9_000_000);
-      expect(await sealOwn(store, ID, ENTRIES)).toBe(12);
+      expect(await seal()).toBe(12);
       expect(await bounds()).toEqual([
         [0, 0, 5, 0, undefined],
         [1, 5, 8, 1, 'run-1'],
@@ -246,31 +251,45 @@ describe.each(DATABASE_KINDS)('a log that is written here (%s)', (kind) => {
 
     test('by whoever says that it rests, once for each segment', async () => {
       let answered = 0;
-      const unswept: LogStore = {
-        ...store,
-        unsealed: async () => ({ ids: [], last: undefined }),
+      const counting: LogStore = {
+        ...unswept(),
         async head(id) {
           const found = await store.head(id);
           answered += 1;
           return found;
         },
       };
-      const sealing = startSealing({ store: unswept, entries: ENTRIES, log: SILENT });
+      const sealing = startSealing({ store: counting, entries: ENTRIES, log: SILENT });
       const heads = (): number => answered;
       await store.create(ID, log(5), false);
-      sealing.rests(ID, 3, false);
+      const logId = await logIdOf();
+      const rests = (length: number, isOver: boolean): void =>
+        sealing.rests({ sessionId: ID, logId, length }, isOver);
+      rests(3, false);
       expect(heads()).toBe(0);
-      sealing.rests(ID, 5, false);
+      rests(5, false);
       await eventually('the segment', async () => (await store.head(ID))?.sealed === 5);
       await eventually('the end of that', () => heads() === 2);
-      sealing.rests(ID, 8, false);
+      rests(8, false);
       await store.appendClient(ID, [OVER], 2_000_000);
       expect(heads()).toBe(2);
-      sealing.rests(ID, 6, true);
+      rests(6, true);
       await sealing.stop();
       expect((await store.head(ID))?.sealed).toBe(6);
-      sealing.rests(ID, 100, true);
+      rests(100, true);
       expect(heads()).toBe(4);
+    });
+
+    test('once it rests, also where another log was sealed under its id before', async () => {
+      const sealing = startSealing({ store: unswept(), entries: ENTRIES, log: SILENT });
+      await store.create(ID, log(9), false);
+      sealing.rests({ sessionId: ID, logId: await logIdOf(), length: 9 }, false);
+      await eventually('the segments', async () => (await store.head(ID))?.sealed === 9);
+      await store.remove(ID);
+      await store.create(ID, log(11), false);
+      sealing.rests({ sessionId: ID, logId: await logIdOf(), length: 11 }, false);
+      await sealing.stop();
+      expect((await extents())[0]).toEqual([0, 0, 5]);
     });
   });
 

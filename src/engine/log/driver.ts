@@ -13,7 +13,7 @@ import type { Reader } from '../../session/reader.ts';
 import { draftOf } from '../../view.ts';
 import { createRunning } from './carry-out.ts';
 import { callOf, plan, type Plan, type Result } from './plan.ts';
-import type { CarrierRow, Lease, LogStore } from './store.ts';
+import type { CarrierRow, Claim, Lease, LogStore } from './store.ts';
 
 /** What a driver works with. */
 export interface DriverDeps {
@@ -22,12 +22,19 @@ export interface DriverDeps {
   readonly readerOf: (sessionId: string) => Reader;
   /** Tells readers of this process, and announces to others, what was written. */
   readonly wrote: (sessionId: string, carrier: CarrierRow | undefined) => void;
-  /** A session is at rest with a log of this length, or is over. */
-  readonly rests: (sessionId: string, length: number, isOver: boolean) => void;
+  /** A session is at rest, or over. */
+  readonly rests: (log: RestingLog, isOver: boolean) => void;
   /** A session's log is not to be read here any more. */
   readonly forget: (sessionId: string) => void;
   readonly newId: () => string;
   readonly log: Logger;
+}
+
+/** A log at rest. */
+export interface RestingLog {
+  readonly sessionId: string;
+  readonly logId: string | null;
+  readonly length: number;
 }
 
 /** A session at work. */
@@ -56,12 +63,12 @@ class LeaseLostError extends Error {
   override readonly name = 'LeaseLostError';
 }
 
-/** Starts to work. `losses`: leases that ended in the middle of what is under way. */
-export function startDriver(lease: Lease, losses: number, deps: DriverDeps): Driver {
+/** Starts to work. */
+export function startDriver(lease: Claim, deps: DriverDeps): Driver {
   const { store, operations, log } = deps;
-  const { sessionId } = lease;
+  const { sessionId, head } = lease;
   const lost = new AbortController();
-  const work = createWork(lease, losses, { ...deps, lost: lost.signal });
+  const work = createWork(lease, { ...deps, lost: lost.signal });
 
   /** Works until the session is released or lost; whatever else goes wrong is tried again. */
   async function drive(): Promise<void> {
@@ -97,7 +104,7 @@ export function startDriver(lease: Lease, losses: number, deps: DriverDeps): Dri
     // One that is deleted may be taken in again from a file.
     deps.forget(sessionId);
     deps.wrote(sessionId, undefined);
-    deps.rests(sessionId, work.length, true);
+    deps.rests({ sessionId, logId: head.logId, length: work.length }, true);
   }
 
   const over = drive();
@@ -135,9 +142,9 @@ interface Work {
   untilRest(): Promise<Plan>;
 }
 
-function createWork(lease: Lease, losses: number, deps: DriverDeps & { lost: AbortSignal }): Work {
+function createWork(lease: Claim, deps: DriverDeps & { lost: AbortSignal }): Work {
   const { store, wrote, rests, newId, lost } = deps;
-  const { sessionId } = lease;
+  const { sessionId, head } = lease;
   const reader = deps.readerOf(sessionId);
   const inbox: Result[] = [];
   const arrivals = createArrivals(lost);
@@ -152,12 +159,12 @@ function createWork(lease: Lease, losses: number, deps: DriverDeps & { lost: Abo
   });
   let state: LoopState | undefined;
   let length = 0;
-  let attempts = losses;
+  let attempts = head.losses;
   /** What the head says of the work, as far as this driver has said it. */
   let told: 'nothing' | 'working' | 'resting' = 'nothing';
   /** Whether the log may be longer than is known here. */
   let isStale = true;
-  let [isLeaving, isTakeover] = [false, losses > 0];
+  let [isLeaving, isTakeover] = [false, head.losses > 0];
 
   /** Takes in what others have written. */
   async function catchUp(): Promise<LoopState> {
@@ -228,7 +235,7 @@ function createWork(lease: Lease, losses: number, deps: DriverDeps & { lost: Abo
         running.follow(planned, attempts + 1);
         if (planned.finish || planned.leaves) return planned;
         const isAtWork = isBusy(planned.state);
-        if (!isAtWork) rests(sessionId, length, false);
+        if (!isAtWork) rests({ sessionId, logId: head.logId, length }, false);
         if (!(await arrivals.after(seen, isAtWork ? undefined : LINGER_MS))) return planned;
       }
     },

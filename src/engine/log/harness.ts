@@ -50,7 +50,7 @@ export function startHarness(deps: HarnessDeps): Harness {
       if (Date.now() - beatenMs > BEAT_MS) await beat();
       const lease = await store.claim(sessionId, holder);
       if (!lease) return;
-      const driver = startDriver(lease, lease.head.losses, deps);
+      const driver = startDriver(lease, deps);
       drivers.set(sessionId, driver);
       void driver.over.then(() => {
         if (drivers.get(sessionId) === driver) drivers.delete(sessionId);

@@ -10,6 +10,7 @@ import { startRepeating } from '../../repeat.ts';
 import { DamagedLogError } from '../../session.ts';
 import { createDigest, type Segment } from '../../session/segments.ts';
 import { pagesOf } from '../../session/stretch.ts';
+import type { RestingLog } from './driver.ts';
 import { isSealable, type Head, type LogStore, type OwnSegment } from './store.ts';
 
 /** What sealing takes. */
@@ -22,8 +23,8 @@ export interface SealingDeps {
 
 /** The sealing of a process. */
 export interface Sealing {
-  /** A session rests with a log of this length, or is over. Returns at once. */
-  rests(sessionId: string, length: number, isOver: boolean): void;
+  /** A session rests, or is over. Returns at once. */
+  rests(log: RestingLog, isOver: boolean): void;
   /** Resolves when nothing is under way any more. */
   stop(): Promise<void>;
 }
@@ -35,8 +36,8 @@ const SESSIONS_KNOWN = 5000;
 
 /** Starts to seal. */
 export function startSealing({ store, entries, log }: SealingDeps): Sealing {
-  /** How far sessions are sealed, as far as this process has seen it. */
-  const sealed = new LRUCache<string, number>({ max: SESSIONS_KNOWN });
+  /** Heads as they were after sealing. Of a session that was made anew, that of its last log may be here still. */
+  const known = new LRUCache<string, Pick<Head, 'logId' | 'sealed'>>({ max: SESSIONS_KNOWN });
   const wanted = new Set<string>();
   let working: Promise<void> | undefined;
   const stopping = new AbortController();
@@ -46,7 +47,8 @@ export function startSealing({ store, entries, log }: SealingDeps): Sealing {
       wanted.delete(id);
       if (stopping.signal.aborted) break;
       try {
-        sealed.set(id, await sealOwn(store, id, entries));
+        const head = await sealOwn(store, id, entries);
+        if (head) known.set(id, head);
       } catch (error) {
         const fields = { session: id, error: messageOf(error) };
         log.warn('a session could not be sealed; it will be tried again', fields);
@@ -75,8 +77,10 @@ export function startSealing({ store, entries, log }: SealingDeps): Sealing {
   );
 
   return {
-    rests(id, length, isOver) {
-      if (isOver || length - (sealed.get(id) ?? 0) >= entries) want(id);
+    rests({ sessionId, logId, length }, isOver) {
+      const head = known.get(sessionId);
+      const sealed = head?.logId === logId ? head.sealed : 0;
+      if (isOver || length - sealed >= entries) want(sessionId);
     },
     async stop() {
       stopping.abort();
@@ -87,17 +91,21 @@ export function startSealing({ store, entries, log }: SealingDeps): Sealing {
 }
 
 /**
- * Seals all that is to be sealed of a session now, in segments of about so many entries. Answers how far it is sealed.
- * Safe to repeat, and to be done by several at once.
+ * Seals all that is to be sealed of a session now, in segments of about so many entries. Answers its head as it is then,
+ * if it has one. Safe to repeat, and to be done by several at once.
  *
  * @throws {DamagedLogError} where the log is not what was written: that is never sealed
  */
-export async function sealOwn(store: LogStore, sessionId: string, entries: number): Promise<number> {
+export async function sealOwn(
+  store: LogStore,
+  sessionId: string,
+  entries: number,
+): Promise<Head | undefined> {
   for (;;) {
     const head = await store.head(sessionId);
-    if (!head) return 0;
+    if (!head) return undefined;
     const left = head.length - head.sealed;
-    if (!isSealable(head) || left < (head.state === 'terminated' ? 1 : entries)) return head.sealed;
+    if (!isSealable(head) || left < (head.state === 'terminated' ? 1 : entries)) return head;
     const before = (await store.segments(sessionId)).at(-1);
     const end = before?.to ?? 0;
     if (end === head.sealed) {

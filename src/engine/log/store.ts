@@ -68,6 +68,11 @@ export interface Lease {
   readonly holder: string;
 }
 
+/** A lease as it is taken, and what it was taken on. */
+export interface Claim extends Lease {
+  readonly head: Head;
+}
+
 /** What a harness writes at once. */
 export interface HarnessWrite {
   /** The length that the decision was taken on. */
@@ -170,7 +175,7 @@ export interface LogStore extends MoveStore, SegmentStore {
    * Takes the lease where nobody has it, or its holder is silent, and the session is not elsewhere. Also where the asker
    * has it already: the answer to an earlier claim may have been lost.
    */
-  claim(sessionId: string, holder: string): Promise<(Lease & { readonly head: Head }) | undefined>;
+  claim(sessionId: string, holder: string): Promise<Claim | undefined>;
   append(lease: Lease, write: HarnessWrite): Promise<Written>;
   /**
    * Gives the lease back. `due`: somebody else is to go on. `lost`: what was under way ended with the lease. Without
