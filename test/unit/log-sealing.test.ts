@@ -288,6 +288,8 @@ describe.each(DATABASE_KINDS)('a log that is written here (%s)', (kind) => {
       await store.remove(ID);
       await store.create(ID, log(11), false);
       sealing.rests({ sessionId: ID, logId: await logIdOf(), length: 11 }, false);
+      // A stop would leave undone what is still waiting behind the first one.
+      await eventually('those of the new log', async () => (await extents()).length > 0);
       await sealing.stop();
       expect((await extents())[0]).toEqual([0, 0, 5]);
     });
